@@ -1,0 +1,54 @@
+"""Units of no scientific content, for tests of the engine: real records, real artifacts, chosen disasters."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tmbench.engine.records import row
+from tmbench.engine.units import Score, Unit, key_id, unit_key
+from tmbench.identity import canonical
+
+
+def unit(number, stage="truth", after="", does="", scores=0):
+    key = unit_key(stage, number=number)
+    id = key_id(key)
+    owed = []
+    for index in range(scores):
+        score_key = unit_key("score", features=id, metric=index)
+        owed.append(
+            Score(key_id(score_key), f"score {number}.{index}", "level", f"m{index}", score_key, {"does": does})
+        )
+    return Unit(
+        id,
+        stage,
+        f"unit {number}",
+        key,
+        {"number": number, "does": does},
+        f"s{number % 3}",
+        "t",
+        after=after,
+        scores=tuple(owed),
+    )
+
+
+def perform(unit, bench):
+    """Do what the unit's config says."""
+    does, _, argument = unit.config["does"].partition(" ")
+    if does == "sleep":
+        time.sleep(float(argument))
+    if does == "raise":
+        raise RuntimeError(argument or "as asked")
+    if does == "die_once":  # dies the first time; the flag file remembers
+        flag = Path(argument)
+        if not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if does == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    rows = [
+        row(id=unit.id, unit=unit.id, stage=unit.stage, name=unit.name, status="done", measure="accuracy",
+            value=float(unit.config["number"]), key=canonical(unit.key))
+    ]  # fmt: skip
+    common = {"unit": unit.id, "stage": "score", "status": "done", "value": 1.0}
+    return rows + [row(id=s.id, name=s.name, key=canonical(s.key), **common) for s in unit.scores]

@@ -1,0 +1,117 @@
+import pytest
+
+from tmbench.errors import ConfigError, NothingMatched
+from tmbench.study.compose import OptionFolders, compose
+from tmbench.study.plan import build, common_candidates
+from tmbench.study.sweep import load_sweep, parse
+
+
+def plan(*overrides, folders=None):
+    request = parse(["sweep=demo", *overrides])
+    sweep = load_sweep(request)
+    return build(sweep, compose(sweep, request.settings, folders))
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return plan()
+
+
+def stage(plan, name):
+    return [unit for unit in plan.units if unit.stage == name]
+
+
+def test_the_demo_study_is_what_it_says(demo):
+    assert len(demo.options.source) >= 10
+    assert len(demo.options.target) >= 6
+    assert len(demo.cells) == len(demo.options.source) * len(demo.options.target)
+    assert len(stage(demo, "pretrain")) == sum(s.pretrained_on is not None for s in demo.options.source.values()) >= 8
+    assert len(stage(demo, "features")) == len(demo.cells)
+    assert len(stage(demo, "truth")) == len(demo.cells) * 2 * len(demo.sweep.seed)
+    assert len([u for u in stage(demo, "truth") if u.recipe == "full"]) <= 200
+    assert len(demo.setups) > 2000
+    assert not demo.own
+
+
+def test_ids_are_unique_and_sources_come_first(demo):
+    ids = [unit.id for unit in demo.units] + [score.id for unit in demo.units for score in unit.scores]
+    assert len(set(ids)) == len(ids)
+    seen = set()
+    for unit in demo.units:
+        assert not unit.after or unit.after in seen
+        seen.add(unit.id)
+
+
+def test_ids_do_not_depend_on_order_titles_or_company(demo):
+    sources = list(demo.options.source)
+    alone = plan(f"source=[{sources[3]},{sources[0]}]", f"target=[{list(demo.options.target)[2]}]")
+    everything = {unit.id: unit.name for unit in demo.units}
+    for unit in alone.units:
+        assert everything[unit.id] == unit.name
+
+
+def test_leep_has_no_input_on_a_random_start(demo):
+    random = {name for name, source in demo.options.source.items() if source.pretrained_on is None}
+    assert random
+    assert {(s, m) for s, m in demo.inapplicable if m == "leep"} == {(s, "leep") for s in random}
+    for unit in stage(demo, "features"):
+        assert ("leep" in {score.metric for score in unit.scores}) == (unit.source not in random)
+
+
+def test_candidates_are_those_that_all_compared_metrics_score(demo):
+    names = list(demo.options.source)
+    random = {i for i, name in enumerate(names) if demo.options.source[name].pretrained_on is None}
+    for positions in common_candidates(demo).values():
+        assert not random & set(positions.tolist())
+    without_leep = plan("metric=[hscore,logme]")
+    assert all(len(positions) == len(names) for positions in common_candidates(without_leep).values())
+
+
+def test_a_pass_is_named_by_neither_levels_nor_metrics(demo):
+    few = plan("metric=[hscore]")
+    assert {u.id for u in stage(few, "features")} == {u.id for u in stage(demo, "features")}
+
+
+def test_a_metric_that_does_not_fit_is_refused_with_those_that_do(tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "boxes.yaml").write_text("function: boxes.py:boxes\n")
+    (tmp_path / "metric" / "boxes.py").write_text(
+        "from tmbench.metrics.registry import metric\n"
+        "@metric(tasks=('detection',), needs=('features',))\n"
+        "def boxes(sample):\n"
+        "    '''Never called.'''\n"
+        "    return 0.0\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"metric 'boxes' serves detection, but target '\w+' is a classification.*hscore"
+    ):
+        plan("metric=[boxes]", folders=OptionFolders([tmp_path]))
+
+
+def test_two_names_for_one_thing_are_refused(tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "again.yaml").write_text("function: tmbench.metrics.hscore:hscore\n")
+    with pytest.raises(ConfigError, match="metric 'again' is the same as metric 'hscore'"):
+        plan("metric=[hscore,again]", folders=OptionFolders([tmp_path]))
+
+
+def test_a_source_is_not_compared_on_what_it_was_pretrained_on(demo, tmp_path):
+    source = next(s for s in demo.options.source.values() if s.pretrained_on is not None)
+    own = source.pretrained_on.model_dump(mode="json", exclude_unset=True)
+    import yaml
+
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "own.yaml").write_text(yaml.safe_dump(own))
+    with_own = plan("target=[digits,own]", folders=OptionFolders([tmp_path]))
+    assert {target for _, target in with_own.own} == {"own"}
+    assert not set(with_own.own) & set(with_own.cells)
+
+
+def test_nothing_left(tmp_path, demo):
+    import yaml
+
+    content = demo.sweep.model_dump(mode="json")
+    content["exclude"] = [{"target": content["target"]}]
+    (tmp_path / "none.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(NothingMatched):
+        plan(f"sweep={tmp_path}/none.yaml")

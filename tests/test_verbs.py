@@ -1,0 +1,250 @@
+"""The verbs as a user meets them: real work on a tiny study, read from stdout, stderr and the exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tmbench.cli import VERBS
+from tmbench.cli import main as tmbench
+
+
+def said(capsys, *words):
+    """(exit code, stdout, stderr) of a verb."""
+    code = tmbench(list(words))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def facts(capsys, *words):
+    return json.loads(said(capsys, *words, "--json")[1])
+
+
+def scores():
+    """Score id → value, over all shards of the store."""
+    rows = [
+        row
+        for path in Path("results/store/records").glob("*.parquet")
+        for row in pq.ParquetFile(path).read().to_pylist()
+    ]
+    return {
+        row["id"]: row["value"]
+        for row in rows
+        if row["stage"] in ("score", "truth") and row["measure"] in ("", "accuracy")
+    }
+
+
+@pytest.fixture
+def done(tiny, capsys):
+    """The tiny study, run."""
+    code, out, err = said(capsys, "run", *tiny)
+    assert code == 0, out + err
+    return tiny
+
+
+def test_from_config_to_page(done, capsys):
+    plan = facts(capsys, "plan", *done)
+    assert plan["cells"] == 8
+    assert {name: stage["done"] for name, stage in plan["stages"].items()} == {
+        "pretrain": 3,
+        "features": 8,
+        "truth": 32,
+        "score": 36,
+    }
+    assert plan["inapplicable"] == {"leep": 2, "source_accuracy": 2}
+    # Three common candidates: one pool of three and three of two, on two targets, by two recipes and two measures.
+    assert plan["setups"] == 4 * 2 * 2 * 2
+
+    code, out, _ = said(capsys, "status", *done)
+    assert code == 0
+    assert out.splitlines()[-1] == "next: tmbench aggregate --config-dir conf sweep=tiny.yaml cluster=debug"
+
+    code, out, err = said(capsys, "aggregate", *done)
+    assert code == 0, err
+    assert "hscore" in out
+    folder = Path("results/tiny")
+    for table in ("win_rate", "means", "stability", "reliability", "per_query", "pairwise"):
+        text = (folder / "tables" / f"{table}.csv").read_text()
+        assert text.startswith("scenario,recipe,level,direction"), table
+        assert (folder / "tables" / f"{table}.md").is_file()
+    cells = (folder / "tables" / "cells.csv").read_text().splitlines()
+    assert len(cells) == 1 + 8
+    page = (folder / "report.html").read_text()
+    assert "tiny_strokes" in page
+    assert 'src="http' not in page
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["versions"]["torch"]
+    assert provenance["seeds"] == [0, 1]
+
+
+def test_a_second_run_computes_nothing_and_tables_are_the_same_bytes(done, capsys):
+    said(capsys, "aggregate", *done)
+    tables = {path.name: path.read_bytes() for path in Path("results/tiny/tables").iterdir()}
+    shards = set(Path("results/store/records").iterdir())
+    code, out, _ = said(capsys, "run", *done)
+    assert code == 0
+    assert "this run did 0 units" in out
+    assert set(Path("results/store/records").iterdir()) == shards
+    said(capsys, "aggregate", *done)
+    assert {path.name: path.read_bytes() for path in Path("results/tiny/tables").iterdir()} == tables
+
+
+def test_the_same_seeds_give_the_same_bits_in_other_processes(done, capsys):
+    here = scores()
+    arguments = [word.replace("cluster=debug", "cluster=local") for word in done]
+    again = [*arguments, "cluster.workers=2", "paths.store=results/again"]
+    code, out, err = said(capsys, "run", *again)
+    assert code == 0, out + err
+    Path("results/store").rename("results/first")
+    Path("results/again").rename("results/store")
+    assert scores() == here
+    assert len(here) == 36 + 32
+
+
+def test_a_new_metric_is_computed_from_stored_features(done, capsys):
+    folder = Path("conf/metric")
+    folder.mkdir()
+    (folder / "spread.yaml").write_text("function: spread.py:spread\n")
+    (folder / "spread.py").write_text(
+        "from tmbench.metrics.registry import metric\n\n\n"
+        "@metric(tasks=('classification',), needs=('features',))\n"
+        "def spread(sample):\n"
+        "    '''Mean squared distance of the features from their mean.'''\n"
+        "    return float((sample.centred_features ** 2).sum() / sample.n)\n"
+    )
+    words = [*done, "metric=[hscore,leep,gbc,spread]"]
+    assert "Mean squared distance" in said(capsys, "show", "metric=spread", "--config-dir", "conf")[1]
+    assert "spread" in said(capsys, "show", "metrics", "--config-dir", "conf")[1]
+    passes = {path: path.stat().st_mtime_ns for path in Path("results/store/artifacts/features").rglob("*.safetensors")}
+    code, _, err = said(capsys, "run", *words)
+    assert code == 0, err
+    assert {path: path.stat().st_mtime_ns for path in passes} == passes
+    said(capsys, "aggregate", *words)
+    assert ",spread,metric," in Path("results/tiny/tables/win_rate.csv").read_text()
+
+
+def test_a_damaged_artifact_is_made_again(done, capsys):
+    features = sorted(Path("results/store/artifacts/features").rglob("*.safetensors"))
+    weights = sorted(Path("results/store/artifacts/pretrain").rglob("*.safetensors"))
+    for path in (*features, *weights):
+        path.write_bytes(path.read_bytes()[:-7])
+    before = scores()
+    code, _, err = said(capsys, "run", *done, "metric=[hscore,leep,gbc,logme]")
+    # The damaged weights are found out by the passes that need them; the next run makes them again.
+    assert code == 1
+    assert "corrupt_artifact" in err
+    code, _, err = said(capsys, "run", *done, "metric=[hscore,leep,gbc,logme]")
+    assert code == 0, err
+    after = scores()
+    assert {id: after[id] for id in before} == before
+    assert len(after) == len(before) + 8
+
+
+def test_a_metric_that_fails_is_listed_and_the_rest_is_done(tiny, capsys):
+    folder = Path("conf/metric")
+    folder.mkdir()
+    for name, body in (("broken", "raise ValueError('no such luck')"), ("hollow", "return float('nan')")):
+        (folder / f"{name}.yaml").write_text(f"function: mine.py:{name}\n")
+        with (folder / "mine.py").open("a") as stream:
+            stream.write(
+                "from tmbench.metrics.registry import metric\n\n\n"
+                "@metric(tasks=('classification',), needs=('features',))\n"
+                f"def {name}(sample):\n    '''Fails.'''\n    {body}\n\n\n"
+            )
+    words = [*tiny, "metric=[hscore,broken,hollow]", "seed=0", "recipe=head"]
+    code, out, err = said(capsys, "run", *words)
+    assert code == 1
+    assert "no such luck" in err
+    assert "retry=" in out
+    status = facts(capsys, "status", *words)
+    assert {failure["failure"] for failure in status["failures"]} == {"bug", "nan"}
+    assert status["stages"]["score"] == {"done": 8, "failed": 16}
+    assert all("no such luck" in Path(f["log"]).read_text() for f in status["failures"] if f["failure"] == "bug")
+    assert status["stages"]["truth"] == {"done": 8}
+    # What is missing is counted as missing, never as 0, and the tables are made all the same.
+    code, _, err = said(capsys, "aggregate", *words)
+    assert code == 1
+    assert "16 scores" in err
+    rows = Path("results/tiny/tables/win_rate.csv").read_text()
+    assert ",broken,metric," in rows
+
+
+def test_dry_run_lists_and_does_nothing(tiny, capsys):
+    code, out, err = said(capsys, "run", *tiny, "--dry-run")
+    assert code == 0
+    assert len(out.splitlines()) == 3 + 8 + 32
+    assert "next: tmbench run" in err
+    assert not Path("results").exists()
+
+
+def test_aggregate_before_run_says_what_to_do(tiny, capsys):
+    code, _, err = said(capsys, "aggregate", *tiny)
+    assert code == 3
+    assert "Next: tmbench run --config-dir conf sweep=tiny.yaml" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["plan", "sweep=dmo"], "no sweep is named 'dmo'. Nearest: 'demo'"),
+        (["plan", "sweep=demo", "metric=logmee"], "no metric is named 'logmee'. Nearest: 'logme'"),
+        (["plan", "sweep=demo", "target=[digit]"], "no target is named 'digit'. Nearest: 'digits'"),
+        (["run", "sweep=demo", "retry=oom"], "no class of failure is named 'oom'"),
+        (["status", "sweep=demo", "clutser=debug"], "Nearest: 'cluster'"),
+        (["plan"], "say which study: sweep=NAME"),
+        (["show", "metric=hscor"], "Nearest: 'hscore'"),
+        (["show", "things"], "no kind is named 'things'"),
+        (["pln"], "no verb is named 'pln'. Nearest: 'plan'"),
+    ],
+)
+def test_bad_usage_gets_one_sentence_and_code_2(capsys, words, says):
+    code, out, err = said(capsys, *words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert says in err
+
+
+def test_show_lists_everything(capsys):
+    listed = facts(capsys, "show")
+    assert {"hscore", "logme", "leep", "nleep", "gbc"} <= set(listed["metrics"])
+    assert "demo" in listed["sweeps"]
+    for kind in ("sources", "targets", "recipes", "metrics", "measures", "pools", "levels", "sweeps"):
+        code, out, _ = said(capsys, "show", kind)
+        assert code == 0
+        assert all(name in out for name in listed[kind])
+    assert "Bao et al." in said(capsys, "show", "metric=hscore")[1]
+
+
+LIGHT = """
+import runpy, sys
+heavy = set({heavy!r})
+sys.argv = {words!r}
+try:
+    runpy.run_module({words!r}[0], run_name="__main__")
+except SystemExit:
+    pass
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+HEAVY = ["torch", "scipy.stats", "pandas", "matplotlib", "sklearn"]
+
+
+def in_a_process(words, heavy, folder):
+    """stdout of a verb in a process of its own, which must not have imported ``heavy``."""
+    code = LIGHT.format(words=words, heavy=heavy)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["tmbench.cli", *(f"tmbench.{verb}" for verb in VERBS)])
+def test_help_imports_nothing_heavy(module, tmp_path):
+    assert "usage" in in_a_process([module, "--help"], [*HEAVY, "hydra", "pyarrow", "scipy"], tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_planning_imports_no_torch(verb, tmp_path):
+    assert "next: tmbench run sweep=demo" in in_a_process([f"tmbench.{verb}", "sweep=demo"], HEAVY, tmp_path)

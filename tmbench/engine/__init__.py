@@ -1,0 +1,1 @@
+"""Units, identity of work, the store, chunks, workers and where they run. Knows nothing of what is studied."""

@@ -1,0 +1,100 @@
+"""Artifacts: the arrays that units leave behind (weights, features), as safetensors files with a checksum.
+
+Nothing is ever unpickled: a file of a store is data, whoever wrote it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tmbench.engine.records import StoreError
+from tmbench.errors import TmbenchError
+
+
+class CorruptArtifact(TmbenchError):
+    """A file of the store is cut short or changed; it was set aside, so that it is made again."""
+
+    failure = "corrupt_artifact"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Arrays by name and the facts stored with them."""
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, float]
+
+
+def artifact_path(store: Path, stage: str, id: str) -> Path:
+    """Where the artifact of a unit lies; folders fan out by the id's first two digits."""
+    return store / "artifacts" / stage / id[:2] / f"{id}.safetensors"
+
+
+def write_artifact(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, float] | None = None) -> None:
+    """Write ``arrays`` (any dtype that safetensors knows) under a temporary name, then rename.
+
+    Raises:
+        StoreError: when the folder cannot be written.
+    """
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    # One entry, because safetensors writes several in no fixed order: equal arrays shall give equal files.
+    header = json.dumps({"checksum": _checksum(contiguous), "facts": facts or {}}, sort_keys=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(save(contiguous, {"tmbench": header}))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}. Make room or mend the folder, then run again."
+        ) from error
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read an artifact and verify its checksum.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        CorruptArtifact: when it is damaged; the file is renamed to ``*.corrupt`` first.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no artifact {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("tmbench", "{}"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _set_aside(path, str(error)) from error
+    if header.get("checksum") != _checksum(arrays):
+        raise _set_aside(path, "its checksum does not fit its content")
+    return Artifact(arrays, header["facts"])
+
+
+def _set_aside(path: Path, reason: str) -> CorruptArtifact:
+    aside = path.with_suffix(".corrupt")
+    path.replace(aside)
+    return CorruptArtifact(f"{path} is damaged ({reason}); it was renamed to {aside.name} and is made again by `run`.")
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(np.asarray(array, order="C").tobytes())
+    return digest.hexdigest()

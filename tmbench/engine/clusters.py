@@ -1,0 +1,132 @@
+"""Where workers run: in this process, or as processes of this machine through submitit's local executor.
+
+Both do the same: take a list of workers, see them through, and return what the user must hear.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tmbench.engine.records import Records
+from tmbench.engine.units import Unit
+from tmbench.engine.worker import Worker
+
+POLL_SECONDS = 0.2
+MAX_DEATHS = 5
+"""A chunk whose workers died so often is given up; its units stay to be run again."""
+
+Died = Callable[[Unit, str], None]
+"""Called with the unit that was in progress when a worker died, and what is known of the death."""
+
+
+def cores() -> int:
+    """The cores that this process may use, one worker each."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Runner(Protocol):
+    """A place for workers."""
+
+    def run(self, workers: Sequence[Worker], died: Died) -> list[str]:
+        """See all workers through; return problems of the store, in the user's words."""
+        ...
+
+
+class InProcess:
+    """``cluster=debug``: one worker after the other, here; a debugger stops where the error is."""
+
+    def run(self, workers: Sequence[Worker], died: Died) -> list[str]:
+        """See all workers through."""
+        problems = []
+        for worker in workers:
+            problem = worker()
+            if problem:
+                problems.append(problem)
+                break
+        return problems
+
+
+class LocalProcesses:
+    """``cluster=local``: at most ``limit`` submitit processes at a time.
+
+    submitit's own ``map_array`` starts every job at once, so jobs are handed over as places become free. A worker
+    that dies (killed, out of memory) is replaced by one that skips the unit it died of.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Keep submitit's files (one pickle, two logs, one result a job) in ``folder``."""
+        self.folder = folder
+        self.limit = limit
+
+    def run(self, workers: Sequence[Worker], died: Died) -> list[str]:
+        """See all workers through."""
+        import submitit
+
+        executor = submitit.LocalExecutor(folder=self.folder)
+        executor.update_parameters(timeout_min=60 * 24 * 30, name="tmbench")
+        waiting = list(workers)
+        running: list[tuple[Any, Worker]] = []
+        deaths: dict[int, int] = {}
+        problems: list[str] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.limit and not problems:
+                    worker = waiting.pop(0)
+                    running.append((executor.submit(worker), worker))
+                time.sleep(POLL_SECONDS)
+                for job, worker in [pair for pair in running if pair[0].done()]:
+                    running.remove((job, worker))
+                    if job.paths.result_pickle.exists():
+                        problems += _problem(job)
+                        continue
+                    number = worker.chunk.number
+                    deaths[number] = deaths.get(number, 0) + 1
+                    successor = _successor(worker, died, str(job.paths.stderr))
+                    if successor is not None and deaths[number] < MAX_DEATHS:
+                        waiting.append(successor)
+                if problems:
+                    waiting.clear()  # no place to keep results: let what runs end, start nothing
+        except BaseException:
+            for job, _ in running:
+                job.cancel()
+            raise
+        return problems
+
+
+def _problem(job: Any) -> list[str]:
+    """What the worker had to say: a problem of the store, or an error outside any unit."""
+    import submitit
+
+    try:
+        problem = job.result()
+    except submitit.core.utils.FailedJobError as error:
+        last = str(error).strip().splitlines()[-1]
+        return [f"a worker failed outside any unit: {last}  (log: {job.paths.stderr})"]
+    return [problem] if problem else []
+
+
+def _successor(worker: Worker, died: Died, log: str) -> Worker | None:
+    """A worker for what a dead one left, without the unit that it died of; None when nothing is left."""
+    units = worker.chunk.units()
+    culprit = worker.marker.read_text() if worker.marker.is_file() else ""
+    records = Records().merge(Path(worker.store) / "records")
+    # A failure of an earlier run may be what this one was asked to try again.
+    failed_now = {id for id, record in records.failures.items() if record["run"] == worker.run}
+    settled = failed_now.union(records.results)
+    for unit in units:
+        if unit.id == culprit and unit.id not in settled:
+            died(unit, log)
+    skip = {*worker.skip, culprit, *done_units(units, settled)}
+    left = [unit for unit in units if unit.id not in skip]
+    worker.marker.unlink(missing_ok=True)
+    return replace(worker, skip=tuple(sorted(skip - {""}))) if left else None
+
+
+def done_units(units: Iterable[Unit], settled: set[str]) -> set[str]:
+    """The units of which every result, scores included, is settled."""
+    return {unit.id for unit in units if unit.id in settled and all(score.id in settled for score in unit.scores)}

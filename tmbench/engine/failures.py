@@ -1,0 +1,27 @@
+"""Failures: which class an error belongs to, and which classes a plain `run` tries again."""
+
+CLASSES: dict[str, str] = {
+    "out_of_memory": "the unit needed more memory than the worker had",
+    "nan": "a loss or a score was not finite",
+    "missing_data": "a file or folder of the target or the source is not there",
+    "bad_input": "the data or the options cannot be used as they are",
+    "corrupt_artifact": "a file of the store was damaged; it is made again",
+    "killed": "the worker died while it did this unit",
+    "bug": "an error that tmbench or a user's code did not expect",
+}
+
+RETRIED = frozenset({"corrupt_artifact", "killed"})
+"""Failures that lie with the machine, not with the unit: a plain `run` tries them again."""
+
+MAX_ATTEMPTS = 3
+"""A unit that failed so often for the machine's sake is left to `retry=`."""
+
+
+def classify(error: BaseException) -> str:
+    """The class of ``error``: what it says of itself (``failure``), else by type and text."""
+    own = getattr(error, "failure", None)
+    if own in CLASSES:
+        return str(own)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "out_of_memory"
+    return "missing_data" if isinstance(error, FileNotFoundError) else "bug"

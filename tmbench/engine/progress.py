@@ -1,0 +1,112 @@
+"""Progress of a run, read from the store like everything else: live bars on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tmbench.engine.claims import Claim
+from tmbench.engine.records import Records
+from tmbench.engine.units import STAGES, Unit
+
+POLL_SECONDS = 0.5
+LINE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 30.0
+
+
+class Progress:
+    """Follows the units of a run until it is closed; keeps the run's claim fresh meanwhile."""
+
+    def __init__(self, units: Sequence[Unit], store: Path, run: str, claim: Claim) -> None:
+        """Follow ``units`` in ``store``; only records of ``run`` count."""
+        self.stage_of = {unit.id: unit.stage for unit in units}
+        self.totals = Counter(self.stage_of.values())
+        self.run = run
+        self.claim = claim
+        self._folder = store / "records"
+        # Start from what is there, so that only new shards are read while the run lasts.
+        self._records = Records().merge(self._folder)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """(done, failed) units of this run by stage."""
+        self._records.merge(self._folder)
+        done: Counter[str] = Counter()
+        failed: Counter[str] = Counter()
+        for id, stage in self.stage_of.items():
+            rows = self._records.results.get(id)
+            if rows and rows[0]["run"] == self.run:
+                done[stage] += 1
+            elif self._records.failures.get(id, {}).get("run") == self.run:
+                failed[stage] += 1
+        return done, failed
+
+    def _follow(self) -> None:
+        show = self._bars if sys.stderr.isatty() else self._lines
+        show()
+
+    def _ticks(self, seconds: float) -> "threading.Event":
+        """Wait ``seconds`` or until closed; heartbeat."""
+        self._stop.wait(seconds)
+        if time.time() - getattr(self, "_touched", 0.0) > HEARTBEAT_SECONDS:
+            self.claim.touch()
+            self._touched = time.time()
+        return self._stop
+
+    def _lines(self) -> None:
+        last, spoken = "", 0.0
+        while True:
+            closed = self._ticks(POLL_SECONDS).is_set()
+            if closed or time.time() - spoken >= LINE_SECONDS:
+                done, failed = self.counts()
+                parts = [f"{stage} {done[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage]]
+                parts += [f"{sum(failed.values())} failed"] if failed else []
+                line, spoken = " · ".join(parts), time.time()
+                if line != last:
+                    print(line, file=sys.stderr, flush=True)
+                    last = line
+            if closed:
+                return
+
+    def _bars(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=40),
+            MofNCompleteColumn(),
+            TextColumn("[red]{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=Console(stderr=True)) as bars:
+            tasks = {
+                stage: bars.add_task(stage, total=self.totals[stage], failed="", start=False)
+                for stage in STAGES
+                if self.totals[stage]
+            }
+            while True:
+                closed = self._ticks(POLL_SECONDS).is_set()
+                done, failed = self.counts()
+                for stage, task in tasks.items():
+                    finished = done[stage] + failed[stage]
+                    if finished and not bars.tasks[task].started:
+                        bars.start_task(task)
+                    note = f"{failed[stage]} failed" if failed[stage] else ""
+                    bars.update(task, completed=finished, failed=note)
+                if closed:
+                    return

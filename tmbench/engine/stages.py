@@ -1,0 +1,152 @@
+"""What each kind of unit does: the bridge from the engine to the vision part and the metrics.
+
+Only workers import this module; it is the one place where torch comes in.
+"""
+
+import traceback
+from typing import Any
+
+import numpy as np
+import torch
+
+from tmbench.engine.artifacts import Artifact, CorruptArtifact, read_artifact, write_artifact
+from tmbench.engine.records import now, row
+from tmbench.engine.units import Score, Unit
+from tmbench.engine.worker import Rows, Workbench, failure_row
+from tmbench.features import extract
+from tmbench.functions import find_function
+from tmbench.identity import Seeds, canonical
+from tmbench.metrics import evaluate
+from tmbench.metrics.registry import metric_of
+from tmbench.metrics.sample import Sample
+from tmbench.sources import build
+from tmbench.sources.network import parameter_count
+from tmbench.sources.options import Source
+from tmbench.sources.pretrain import pretrain
+from tmbench.targets import load
+from tmbench.targets.options import Target
+from tmbench.truth.classification import fine_tune
+from tmbench.truth.options import Recipe
+
+# One thread a worker: faster on shared cores, and sums come out in one order, hence results equal bit for bit.
+torch.set_num_threads(1)
+
+
+def perform(unit: Unit, bench: Workbench) -> Rows:
+    """Do a unit and return its records."""
+    return {"pretrain": _pretrain, "features": _features, "truth": _truth}[unit.stage](unit, bench)
+
+
+def _pretrain(unit: Unit, bench: Workbench) -> Rows:
+    source = Source.model_validate(unit.config["source"])
+    result = pretrain(source, Seeds(unit.id))
+    facts = {name: float(value) for name, value in result.measures.items()}
+    write_artifact(bench.artifact("pretrain", unit.id), result.weights, facts)
+    return [_done(unit, measure, value, result.details) for measure, value in facts.items()]
+
+
+def _truth(unit: Unit, bench: Workbench) -> Rows:
+    source, weights, _ = _source(unit, bench)
+    target = Target.model_validate(unit.config["target"])
+    recipe = Recipe.model_validate(unit.config["recipe"])
+    result = fine_tune(source, weights, target, recipe, Seeds(unit.id))
+    return [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
+
+
+def _features(unit: Unit, bench: Workbench) -> Rows:
+    rows: Rows = []
+    artifact = _stored_pass(unit, bench)
+    if artifact is None:
+        source, weights, facts = _source(unit, bench)
+        network = build(source, weights)
+        arrays = extract(
+            network, source, load(Target.model_validate(unit.config["target"]), "train"), unit.config["layers"]
+        )
+        parameters = parameter_count(network)
+        artifact = Artifact(arrays, {"parameters": float(parameters), **facts})
+        write_artifact(bench.artifact("features", unit.id), artifact.arrays, artifact.facts)
+        rows.append(_done(unit, "", None, {"samples": len(arrays["labels"]), "parameters": parameters}))
+    samples: dict[str, Sample] = {}  # one a layer, so that the metrics share its decompositions
+    rows += [_score(unit, score, artifact, samples, bench) for score in unit.scores]
+    return rows
+
+
+def _stored_pass(unit: Unit, bench: Workbench) -> Artifact | None:
+    """The pass as stored, where it is there, whole, and has every layer asked for."""
+    try:
+        artifact = read_artifact(bench.artifact("features", unit.id))
+    except (FileNotFoundError, CorruptArtifact):
+        return None  # the pass is this unit's own to repeat
+    wanted = {_array(layer) for layer in unit.config["layers"]}
+    return artifact if wanted <= set(artifact.arrays) else None
+
+
+def _array(layer: str) -> str:
+    """The name of a layer's features among the arrays of a pass."""
+    return f"features/{layer}"
+
+
+def _source(unit: Unit, bench: Workbench) -> tuple[Source, dict[str, np.ndarray] | None, dict[str, float]]:
+    """The unit's source, the weights it was pretrained to (None for a random start), and facts of its pretraining."""
+    source = Source.model_validate(unit.config["source"])
+    if not unit.after:
+        return source, None, {}
+    stored: Artifact = bench.once("weights", unit.after, lambda: _weights(unit, bench))
+    return source, stored.arrays, stored.facts
+
+
+def _weights(unit: Unit, bench: Workbench) -> Artifact:
+    try:
+        return read_artifact(bench.artifact("pretrain", unit.after))
+    except FileNotFoundError as error:  # an earlier unit found them damaged and set them aside
+        raise CorruptArtifact(f"the weights of {unit.source} are gone; `run` makes them again.") from error
+
+
+def _score(
+    unit: Unit, score: Score, artifact: Artifact, samples: dict[str, Sample], bench: Workbench
+) -> dict[str, Any]:
+    """One metric at one level; what goes wrong is this score's failure and no other's."""
+    start = now()
+    identity = {"id": score.id, "stage": "score", "name": score.name, "key": canonical(score.key)}
+    layer = score.config["layer"]
+    try:
+        if layer not in samples:
+            samples[layer] = _sample(unit, layer, artifact)
+        metric = metric_of(find_function(score.config["function"]))
+        result = evaluate(metric, samples[layer], score.config["parameters"])
+    except Exception as error:
+        log = bench.log(unit, f"{score.name}\n{traceback.format_exc()}")
+        return failure_row(unit, error, log, **identity)
+    return row(
+        **identity,
+        unit=unit.id,
+        status="done",
+        value=result.value,
+        flags=list(result.flags),
+        details=dict(result.parts),
+        seconds=now() - start,
+    )
+
+
+def _sample(unit: Unit, layer: str, artifact: Artifact) -> Sample:
+    return Sample(
+        artifact.arrays[_array(layer)],
+        artifact.arrays["labels"],
+        logits=artifact.arrays.get("logits"),
+        source=artifact.facts,
+        seeds=Seeds(unit.id),
+    )
+
+
+def _done(unit: Unit, measure: str, value: float | None, details: dict[str, Any]) -> dict[str, Any]:
+    return row(
+        id=unit.id,
+        unit=unit.id,
+        stage=unit.stage,
+        name=unit.name,
+        status="done",
+        measure=measure,
+        value=value,
+        details=details,
+        key=canonical(unit.key),
+    )

@@ -1,0 +1,131 @@
+"""``tmbench plan``: what a sweep needs, what of it is shared, what is there already, and what the rest costs."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tmbench.verb import Study, amount, guarded, parser, resolve
+
+if TYPE_CHECKING:
+    from tmbench.engine.state import State
+
+
+@guarded
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the plan of a sweep."""
+    command = parser("plan", "What a sweep needs: setups, cells, units, what they share, cost. Computes nothing.")
+    command.add_argument("--json", action="store_true", help="the same as JSON")
+    options = command.parse_intermixed_args(arguments)
+    study = resolve(options)
+    from tmbench.engine.records import Records
+    from tmbench.engine.state import State, learnt_minutes
+
+    records = Records().merge(study.store / "records")
+    plan = study.plan.estimated(learnt_minutes(study.plan.units, records))
+    state = State(plan.units, study.store, records)
+    facts = summary(plan, state)
+    print(json.dumps(facts, indent=2) if options.json else text(facts, study))
+    return 0
+
+
+def summary(plan: Any, state: "State") -> dict[str, Any]:
+    """The plan in numbers."""
+    counts = state.counts()
+    stages = {
+        stage: {
+            "total": sum(counts[stage].values()),
+            "done": counts[stage]["done"],
+            "failed": counts[stage]["failed"],
+            "minutes_left": _minutes(plan.units, state, stage),
+        }
+        for stage in counts
+    }
+    truths = Counter(unit.recipe for unit in plan.units if unit.stage == "truth")
+    pools = sum(block.pools for block in plan.setups)
+    return {
+        "sweep": plan.sweep.name,
+        "version": plan.sweep.version,
+        "title": plan.sweep.title,
+        "scenario": plan.sweep.scenario,
+        "setups": len(plan.setups),
+        "pools": pools,
+        "measures": list(plan.sweep.measure),
+        "sources": len({source for source, _ in plan.cells}),
+        "targets": len({target for _, target in plan.cells}),
+        "cells": len(plan.cells),
+        "metrics": list(plan.metrics),
+        "seeds": list(plan.sweep.seed),
+        "stages": stages,
+        "truths_by_recipe": dict(truths),
+        "inapplicable": _inapplicable(plan),
+        "own_cells_left_out": len(plan.own),
+        "minutes_left": state.minutes_left(),
+        "workers": plan.options.cluster.workers,
+        "cluster": plan.options.cluster.kind,
+        "units": len(plan.units),
+    }
+
+
+def _minutes(units: Sequence[Any], state: "State", stage: str) -> float:
+    return sum(u.minutes for u in units if u.stage == stage and state.status[u.id] not in ("done", "failed"))
+
+
+def _inapplicable(plan: Any) -> dict[str, int]:
+    """Metric → number of cells that it cannot score."""
+    sources = [source for source, _ in plan.cells]
+    return dict(Counter(m for s in sources for (source, m) in plan.inapplicable if source == s))
+
+
+def text(facts: dict[str, Any], study: Study) -> str:
+    """The plan for people."""
+    stages = facts["stages"]
+    per_query = facts["pools"] * len(facts["measures"])
+    recipes = ", ".join(f"{count} {name}" for name, count in facts["truths_by_recipe"].items())
+    lines = [
+        f"{facts['sweep']} v{facts['version']} · {facts['scenario'].replace('_', ' ')} · {facts['title']}",
+        f"  setups    {facts['setups']:>9,}   {per_query // max(len(facts['measures']), 1):,} pools over queries, "
+        f"levels and recipes × {len(facts['measures'])} measures",
+        f"  └ cells   {facts['cells']:>9,}   {facts['sources']} sources × {facts['targets']} targets{_left_out(facts)}",
+        _line("pretrained", stages["pretrain"], "sources that this study trains itself"),
+        _line("passes", stages["features"], "one forward pass a cell, shared by all levels and metrics"),
+        _line("scores", stages["score"], _scores(facts)),
+        _line("truths", stages["truth"], f"{recipes}; {len(facts['seeds'])} seeds each"),
+        f"  left      {amount(facts['minutes_left']):>9}   of one worker; "
+        + (
+            f"about {amount(facts['minutes_left'] / workers(facts))} on {workers(facts)}"
+            if facts["minutes_left"]
+            else "nothing to do"
+        ),
+    ]
+    verb = "run" if facts["minutes_left"] else "aggregate"
+    return "\n".join([*lines, f"next: tmbench {verb} {study.command}"])
+
+
+def workers(facts: dict[str, Any]) -> int:
+    """How many workers the cluster option means."""
+    from tmbench.engine.clusters import cores
+
+    return 1 if facts["cluster"] == "debug" else facts["workers"] or cores()
+
+
+def _line(name: str, stage: dict[str, Any], about: str) -> str:
+    left = stage["total"] - stage["done"] - stage["failed"]
+    state = f"{stage['done']:,} done, {left:,} to do" + (f", {stage['failed']} failed" if stage["failed"] else "")
+    cost = f"  ≈ {amount(stage['minutes_left'])}" if stage["minutes_left"] else ""
+    return f"    ├ {name:<10}{stage['total']:>5,}   {state}{cost}   ({about})"
+
+
+def _scores(facts: dict[str, Any]) -> str:
+    gaps = ", ".join(f"{metric} on {count}" for metric, count in facts["inapplicable"].items())
+    return f"{len(facts['metrics'])} metrics" + (f"; inapplicable: {gaps} cells" if gaps else "")
+
+
+def _left_out(facts: dict[str, Any]) -> str:
+    own = facts["own_cells_left_out"]
+    return f"; {own} left out: pretrained on the target itself" if own else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

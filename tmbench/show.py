@@ -1,0 +1,139 @@
+"""``tmbench show``: list what exists, or describe one thing: ``show``, ``show metrics``, ``show metric=logme``."""
+
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tmbench.errors import ConfigError, unknown
+from tmbench.verb import guarded, parser
+
+
+@guarded
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List or describe options and sweeps."""
+    command = parser("show", "List what exists (show metrics) or describe one (show metric=logme, show sweep=demo).")
+    command.usage = "tmbench show [KIND | KIND=NAME] [--config-dir DIR] [--json]"
+    command.add_argument("--json", action="store_true", help="the same as JSON")
+    options = command.parse_intermixed_args(arguments)
+    from tmbench.study.compose import OptionFolders
+    from tmbench.study.options import GROUPS
+
+    folders = OptionFolders(options.config_dir)
+    kinds = [*GROUPS, "cluster", "sweep"]
+    if not options.overrides:
+        found = {f"{kind}s": sorted(_names(kind, folders)) for kind in kinds}
+        print(json.dumps(found, indent=2) if options.json else _overview(found))
+        return 0
+    for text in options.overrides:
+        kind, _, name = text.partition("=")
+        kind = kind.removesuffix("s")
+        if kind not in kinds:
+            raise unknown("kind", text, [f"{known}s" for known in kinds], where="show")
+        facts = [describe(kind, name, folders)] if name else _lines(kind, folders)
+        if options.json:
+            print(json.dumps(facts, indent=2))
+        elif name:
+            print(_page(facts[0]))
+        else:
+            print(_list(facts))
+    return 0
+
+
+def _names(kind: str, folders: Any) -> dict[str, Path]:
+    from tmbench.study.sweep import sweep_files
+
+    return sweep_files() if kind == "sweep" else folders.names(kind)
+
+
+def _overview(found: dict[str, list[str]]) -> str:
+    lines = [f"{kind:<9} {', '.join(names)}" for kind, names in found.items()]
+    return "\n".join([*lines, "next: tmbench show metrics"])
+
+
+def describe(kind: str, name: str, folders: Any) -> dict[str, Any]:
+    """Everything about one option or sweep."""
+    known = _names(kind, folders)
+    if name not in known:
+        raise unknown(kind, name, known, hint=f"tmbench show {kind}s lists all {len(known)}")
+    facts: dict[str, Any] = {"kind": kind, "name": name, "file": str(known[name])}
+    content = _contents(kind, [name], folders)[name]
+    if kind == "metric":
+        facts |= _metric(content)
+    elif isinstance(content.get("function"), str):
+        facts["about"] = _docstring(content["function"])
+    return {**facts, "options": content}
+
+
+def _contents(kind: str, names: Sequence[str], folders: Any) -> dict[str, dict[str, Any]]:
+    """The options by name, composed as a sweep would."""
+    from tmbench.study.compose import describe_options
+
+    if kind == "sweep":
+        from tmbench.study.sweep import Request, load_sweep
+
+        return {name: load_sweep(Request(name)).model_dump(mode="json") for name in names}
+    return describe_options(kind, names, folders)
+
+
+def _metric(content: dict[str, Any]) -> dict[str, Any]:
+    from tmbench.functions import find_function
+    from tmbench.metrics.registry import metric_of
+
+    metric = metric_of(find_function(content["function"]))
+    return {
+        "is": metric.kind,
+        "tasks": list(metric.tasks),
+        "needs": sorted(metric.needs),
+        "version": metric.version,
+        "about": _docstring(content["function"]),
+    }
+
+
+def _docstring(reference: str) -> str:
+    from tmbench.functions import find_function
+
+    try:
+        return inspect.getdoc(find_function(reference)) or ""
+    except ConfigError as error:
+        return f"(cannot be read here: {error})"
+
+
+def _lines(kind: str, folders: Any) -> list[dict[str, Any]]:
+    """One entry an option: its title, else the first sentence of its function's docstring."""
+    entries = []
+    for name, content in _contents(kind, list(_names(kind, folders)), folders).items():
+        about, declares = content.get("title") or "", ""
+        if kind == "metric":
+            facts = _metric(content)
+            about = facts["about"].partition("\n")[0]
+            declares = f"{facts['is']}; {', '.join(facts['tasks'])}; needs {', '.join(facts['needs'])}"
+        elif not about and isinstance(content.get("function"), str):
+            about = _docstring(content["function"]).partition("\n")[0]
+        entries.append({"name": name, "about": about, "declares": declares})
+    return entries
+
+
+def _list(facts: list[dict[str, Any]]) -> str:
+    width = max((len(fact["name"]) for fact in facts), default=0)
+    lines = []
+    for fact in facts:
+        lines.append(f"{fact['name']:<{width}}  {fact['about']}")
+        if fact["declares"]:
+            lines.append(f"{'':<{width}}  ({fact['declares']})")
+    return "\n".join(lines)
+
+
+def _page(facts: dict[str, Any]) -> str:
+    import yaml
+
+    head = f"{facts['kind']} {facts['name']}   {facts['file']}"
+    declared = [f"{key}: {facts[key]}" for key in ("is", "tasks", "needs", "version") if key in facts]
+    about = ["", facts["about"]] if facts.get("about") else []
+    return "\n".join([head, *declared, *about, "", yaml.safe_dump(facts["options"], sort_keys=False).rstrip()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Networks: building one from an option, feeding it, reading its penultimate layer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tmbench.errors import ConfigError
+from tmbench.functions import find_function
+from tmbench.identity import Seeds, content_id
+from tmbench.sources import BadWeights
+from tmbench.sources.options import Input, RandomWeights, Source
+
+BATCH = 256
+"""Images of one forward pass when nothing is trained."""
+
+
+def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Module:
+    """The network of ``source``, in evaluation mode.
+
+    A random source draws its weights from its own seed, so that they are the same wherever it is built.
+
+    Args:
+        source: the option.
+        weights: what :func:`tmbench.sources.pretrain.pretrain` gave; None for a random source.
+
+    Raises:
+        BadWeights: when the weights are missing, not wanted, or not this architecture's.
+    """
+    if isinstance(source.weights, RandomWeights):
+        if weights is not None:
+            raise BadWeights("a source of random weights takes none; give its pretrained sister these.")
+        # The function's place is left out: a user's file may move.
+        key = [source.architecture.parameters, source.architecture.version, source.weights.seed]
+        return fresh(source, Seeds(content_id(["random weights", *key])))
+    if weights is None:
+        raise BadWeights("this source is pretrained by the study, and its weights are not given.")
+    network = fresh(source, Seeds("overwritten at once"))
+    _load_strictly(network, weights)
+    return network
+
+
+def fresh(source: Source, seeds: Seeds) -> nn.Module:
+    """The network of ``source`` as initialised, drawn from ``seeds``; with a head when the source has one."""
+    function = find_function(source.architecture.function)
+    with drawing(seeds.integer("initial weights")):
+        try:
+            network: nn.Module = function(source.head_classes, source.input.size, **source.architecture.parameters)
+        except TypeError as error:
+            raise ConfigError(f"{source.architecture.function}: {error}.") from error
+    # Convolutions run a quarter faster on CPUs with the channels last.
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """Every parameter and buffer of ``network`` by name, as arrays that own their memory."""
+    return {name: np.array(value.numpy(), order="C") for name, value in network.state_dict().items()}
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many parameters the network has, its head left out."""
+    head = {id(parameter) for parameter in network.get_classifier().parameters()}  # type: ignore[operator]
+    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) not in head)
+
+
+def as_input(images: np.ndarray, expected: Input) -> Tensor:
+    """(n, h, w, 3) uint8 images as the (n, 3, size, size) float32 that the network expects."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+    if pixels.shape[-1] != expected.size:
+        size = (expected.size, expected.size)
+        pixels = nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+    mean = torch.tensor(expected.mean).view(1, 3, 1, 1)
+    std = torch.tensor(expected.std).view(1, 3, 1, 1)
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def penultimate(network: nn.Module, inputs: Tensor) -> Tensor:
+    """(n, d): what the head of a network of timm's interface sees; gradients flow."""
+    features = network.forward_features(inputs)  # type: ignore[operator]
+    return network.forward_head(features, pre_logits=True)  # type: ignore[operator]
+
+
+def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """``function`` of ``inputs``, ``BATCH`` rows at a time, without gradients."""
+    with torch.inference_mode():
+        parts = [function(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+    return torch.cat(parts)
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """A context in which torch's global stream starts at ``seed``; the caller's stream is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _load_strictly(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Copy ``weights`` into ``network``, every one and no other."""
+    problems = list(_mismatches(network.state_dict(), weights))
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise BadWeights(f"the weights are not this architecture's: {'; '.join(problems[:3])}{more}.")
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+
+
+def _mismatches(wanted: dict[str, Tensor], given: dict[str, np.ndarray]) -> Iterator[str]:
+    for name in wanted.keys() - given.keys():
+        yield f"'{name}' is missing"
+    for name in given.keys() - wanted.keys():
+        yield f"'{name}' has no place"
+    for name in sorted(wanted.keys() & given.keys()):
+        if tuple(wanted[name].shape) != given[name].shape:
+            yield f"'{name}' is {given[name].shape}, not {tuple(wanted[name].shape)}"

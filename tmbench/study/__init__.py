@@ -1,0 +1,1 @@
+"""What is compared: sweeps, options, setups, pools, cells, plans. Knows no torch."""

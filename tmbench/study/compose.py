@@ -1,0 +1,199 @@
+"""From option names to validated options: one Hydra call for a whole sweep.
+
+Composing a config costs Hydra about 50 ms, whatever it holds. So all options of a sweep are composed together, each
+relocated to a package of its own (``+source@option.source.o3=small_vit_random``), and a setup is then a tuple of
+options. An option file sets keys of its own group only, so nothing is lost by that.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tmbench.errors import ConfigError, unknown
+from tmbench.features.options import Level
+from tmbench.folders import shipped
+from tmbench.metrics.options import MetricOption
+from tmbench.sources.options import Source
+from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption
+from tmbench.study.sweep import Sweep
+from tmbench.study.validation import explain
+from tmbench.targets.options import Target
+from tmbench.truth.options import Recipe
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every option of a sweep by name, in the sweep's order, and the settings of the machine."""
+
+    source: dict[str, Source]
+    target: dict[str, Target]
+    level: dict[str, Level]
+    recipe: dict[tuple[str, str], Recipe]
+    """Keyed by (task, name): one name means one thing for each task."""
+    metric: dict[str, MetricOption]
+    measure: dict[str, MeasureOption]
+    pool: dict[str, PoolOption]
+    cluster: Cluster
+    paths: Paths
+
+
+class OptionFolders:
+    """Where option files are looked up: the shipped ``conf/`` first, then the user's folders in their order."""
+
+    def __init__(self, user: Sequence[str | Path] = ()) -> None:
+        """Take the user's folders (``--config-dir``).
+
+        Raises:
+            ConfigError: when one of them is no folder.
+        """
+        self.user = tuple(Path(folder).expanduser().resolve() for folder in user)
+        for folder in self.user:
+            if not folder.is_dir():
+                raise ConfigError(f"--config-dir {folder} is no folder.")
+        self.all = (shipped("conf"), *self.user)
+
+    def names(self, group: str) -> dict[str, Path]:
+        """The options of ``group``: name → file. A folder's ``base/`` holds what options share and is not listed."""
+        found: dict[str, Path] = {}
+        for folder in self.all:
+            top = folder / group
+            for path in sorted(top.rglob("*.yaml")):
+                relative = path.relative_to(top)
+                if "base" not in relative.parts[:-1]:
+                    found.setdefault(relative.with_suffix("").as_posix(), path)
+        return found
+
+    def shadowed(self) -> list[Path]:
+        """The user's files that never take effect, because an earlier folder has an option of that name."""
+        hidden = []
+        for group in GROUPS:
+            winners = set(self.names(group).values())
+            for folder in self.user:
+                hidden += [path for path in sorted((folder / group).rglob("*.yaml")) if path not in winners]
+        return [path for path in hidden if "base" not in path.parts]
+
+
+def compose(sweep: Sweep, settings: Sequence[str] = (), folders: OptionFolders | None = None) -> Options:
+    """Compose and validate every option of ``sweep`` in one Hydra call.
+
+    Raises:
+        ConfigError: for a name that no option file bears, an unknown key, a wrong value.
+    """
+    folders = folders or OptionFolders()
+    wanted = _wanted(sweep, folders)
+    config = _hydra(wanted, settings, folders)
+    found: dict[str, dict[Any, Any]] = {group: {} for group in GROUPS}
+    for entry in wanted:
+        group = entry.group.split("/")[0]
+        name = (entry.group.removeprefix("recipe/"), entry.name) if group == "recipe" else entry.name
+        found[group][name] = validated(GROUPS[group], entry.content(config), entry.path)
+    return Options(
+        **found,
+        cluster=validated(Cluster, config["cluster"], Path("cluster")),
+        paths=validated(Paths, config["paths"], Path("paths")),
+    )
+
+
+def validated(model: type[BaseModel], content: Any, path: Path) -> Any:
+    """``content`` as ``model``; a problem becomes a :class:`ConfigError` that names ``path``."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise explain(error, model, str(path)) from error
+
+
+def describe_options(group: str, names: Iterable[str], folders: OptionFolders) -> dict[str, dict[str, Any]]:
+    """The resolved content of options by name, composed in one call as a sweep composes them; not validated."""
+    known = folders.names(group)
+    # Named by its folder, so that the options of recipe/classification/ compose as they do in a sweep.
+    entries = [_Entry(group, name, f"{group}.o{i}", known[name]) for i, name in enumerate(names)]
+    config = _hydra(entries, (), folders)
+    return {entry.name: entry.content(config) for entry in entries}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One option to compose: its group and name, the package it is relocated to, its file."""
+
+    group: str
+    name: str
+    place: str
+    path: Path
+
+    @property
+    def override(self) -> str:
+        return f"+{self.group}@option.{self.place}={self.name}"
+
+    def content(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The option as composed, with a user's ``file.py:function`` made absolute."""
+        kind, place = self.place.split(".")
+        return locate_functions(config["option"][kind][place], self.path.parent)
+
+
+def _wanted(sweep: Sweep, folders: OptionFolders) -> list[_Entry]:
+    """The options to compose, each with the package it is relocated to."""
+    entries: list[_Entry] = []
+    for group in GROUPS:
+        names = getattr(sweep, group)
+        if group == "recipe":
+            entries += _recipes(names, folders)
+            continue
+        known = folders.names(group)
+        for name in names:
+            if name not in known:
+                raise unknown(group, name, known, where=f"sweep {sweep.name}", hint=f"tmbench show {group}s lists all")
+            entries.append(_Entry(group, name, f"{group}.o{len(entries)}", known[name]))
+    return entries
+
+
+def _recipes(names: Iterable[str], folders: OptionFolders) -> list[_Entry]:
+    """A recipe's name stands for one file in the folder of each task that has it."""
+    known = folders.names("recipe")
+    entries: list[_Entry] = []
+    for name in names:
+        files = {group: path for group, path in known.items() if group.rpartition("/")[2] == name}
+        if not files:
+            raise unknown("recipe", name, {group.rpartition("/")[2] for group in known}, hint="tmbench show recipes")
+        for group, path in files.items():
+            entries.append(_Entry(f"recipe/{group.rpartition('/')[0]}", name, f"recipe.o{len(entries)}", path))
+    return entries
+
+
+def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFolders) -> dict[str, Any]:
+    """One Hydra call for all of ``entries``; plain data, interpolations resolved."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    overrides = [entry.override for entry in entries]
+    if folders.user:
+        overrides.append(f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders.user)}]")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(shipped("conf")), version_base="1.3"):
+            config = hydra_compose("config", overrides=[*overrides, *settings])
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(f"the configuration cannot be composed: {error}") from error
+
+
+def locate_functions(content: Any, folder: Path) -> Any:
+    """A copy of ``content`` in which ``function: file.py:name`` is absolute, seen from the option file's folder."""
+    if isinstance(content, list):
+        return [locate_functions(item, folder) for item in content]
+    if not isinstance(content, dict):
+        return content
+    out = {key: locate_functions(value, folder) for key, value in content.items()}
+    reference = out.get("function")
+    if isinstance(reference, str):
+        place, _, name = reference.rpartition(":")
+        if place.endswith(".py") and not Path(place).is_absolute():
+            out["function"] = f"{(folder / place).resolve()}:{name}"
+    return out

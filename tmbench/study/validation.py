@@ -1,0 +1,47 @@
+"""From a pydantic error to one sentence: the file, the key, what is wrong, the nearest valid names."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tmbench.errors import ConfigError, nearest
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
+    """The first problem of ``error`` as a :class:`ConfigError`; the others are counted."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    # Union tags and positions inside tuples appear in the location; keys are what a user can find in the file.
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        keys = _keys_beside(model, location)
+        close = nearest(location[-1], keys)
+        offer = f"Nearest: {', '.join(close)}." if close else f"Known: {', '.join(keys)}."
+        text = f"{where}: the key '{key}' does not exist. {offer}"
+    elif first["type"] == "missing":
+        text = f"{where}: the key '{key}' is missing."
+    else:
+        value = repr(first["input"])
+        short = value if len(value) <= 60 else value[:57] + "…"
+        text = f"{where}: {key}: {first['msg']} (it is {short})."
+    rest = len(problems) - 1
+    return ConfigError(text + (f" And {rest} more problem{'s' if rest > 1 else ''}." if rest else ""))
+
+
+def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:
+    """The valid keys at the place where an unknown one was found."""
+    current: Any = model
+    for part in location[:-1]:
+        for candidate in _models(current):
+            if part in candidate.model_fields:
+                current = candidate.model_fields[part].annotation
+                break
+    return sorted({key for candidate in _models(current) for key in candidate.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, unions taken apart."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models(part)]

@@ -1,0 +1,82 @@
+"""Labelled images: what a classification target gives, and what it is held to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tmbench.errors import TmbenchError
+from tmbench.functions import find_function
+from tmbench.identity import Seeds, content_id
+from tmbench.targets.options import Split, Target
+
+
+class BadData(TmbenchError):
+    """A target's function returned something that cannot be trained on or scored."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One split of a classification target.
+
+    Attributes:
+        images: (n, height, width, 3) uint8.
+        labels: (n,) int64 in 0..C-1, C being ``len(classes)``.
+        classes: the name of each class.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load(target: Target, split: Split) -> LabelledImages:
+    """One split of ``target``, checked.
+
+    The random streams depend on the target's seed and parameters alone: neither the sizes of the splits nor where
+    a user's file lies change an image.
+
+    Raises:
+        BadData: when the function's result is not what the option file declares.
+    """
+    function = find_function(target.function)
+    seeds = Seeds(content_id({"target": target.parameters, "seed": target.seed, "version": target.version}))
+    size: int = getattr(target.sizes, split)
+    data = function(split, size, seeds, **target.parameters)
+    _check(data, target, split, size)
+    return data
+
+
+def _check(data: object, target: Target, split: str, size: int) -> None:
+    """Hold ``data`` to what ``target`` declares."""
+    place = f"{target.function}, split '{split}'"
+    if not isinstance(data, LabelledImages):
+        raise BadData(f"{place}: it returned {type(data).__name__}, not LabelledImages.")
+    images, labels = data.images, data.labels
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] != 3:
+        raise BadData(f"{place}: images must be (n, h, w, 3) uint8, not {images.shape} {images.dtype}.")
+    if labels.shape != (len(images),) or labels.dtype != np.int64:
+        raise BadData(f"{place}: labels must be ({len(images)},) int64, not {labels.shape} {labels.dtype}.")
+    if len(images) == 0:
+        raise BadData(f"{place}: there are no images.")
+    if len(images) != size:
+        raise BadData(f"{place}: {len(images)} images, but the option file asks for sizes.{split}={size}.")
+    if images.shape[1:3] != (target.image_size, target.image_size):
+        raise BadData(f"{place}: images of {images.shape[1:3]}, but image_size={target.image_size}.")
+    if len(data.classes) != target.classes:
+        raise BadData(f"{place}: {len(data.classes)} classes, but the option file says classes={target.classes}.")
+    if labels.min() < 0 or labels.max() >= target.classes:
+        raise BadData(f"{place}: labels reach from {labels.min()} to {labels.max()}, not 0 to {target.classes - 1}.")
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise BadData(f"{place}: all {size} images are of one class; a classifier needs two.")
+    if split == "train" and len(present) < target.classes:
+        absent = data.classes[np.setdiff1d(np.arange(target.classes), present)[0]]
+        raise BadData(f"{place}: class '{absent}' has no image; raise sizes.train (now {size}).")
+
+
+def balanced_labels(size: int, classes: int, generator: np.random.Generator) -> np.ndarray:
+    """(size,) int64 labels in random order, the classes' counts differing by one at most."""
+    return generator.permutation(np.arange(size, dtype=np.int64) % classes)

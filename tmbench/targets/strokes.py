@@ -1,0 +1,55 @@
+"""Invented handwriting: each class is a few pen strokes, each image a writer's own version of them."""
+
+import numpy as np
+
+from tmbench.identity import Seeds
+from tmbench.targets.canvas import distance_to_points, paint, soft_edge
+from tmbench.targets.classification import LabelledImages, balanced_labels
+
+POINTS = 14
+"""Points along a stroke; closer together than the thinnest pen is wide."""
+
+
+def strokes(
+    split: str,
+    size: int,
+    seeds: Seeds,
+    *,
+    classes: int,
+    pens: int = 3,
+    image_size: int = 32,
+    jitter: float = 0.12,
+    turn: float = 15.0,
+    noise: float = 0.1,
+    clutter: int = 2,
+) -> LabelledImages:
+    """Which sign is it? A class is ``pens`` random quadratic Bézier curves.
+
+    Args:
+        split: which images; the signs are the same in all splits.
+        size: how many.
+        seeds: the random streams.
+        classes: how many signs are invented.
+        pens: strokes a sign.
+        image_size: height and width in pixels.
+        jitter: standard deviation of the control points between writers, on axes from -1 to 1.
+        turn: largest rotation in degrees.
+        noise: standard deviation of the pixels' noise.
+        clutter: lines behind the sign.
+    """
+    signs = seeds.generator("signs").uniform(-0.8, 0.8, (classes, pens, 3, 2))
+    generator = seeds.generator(split)
+    labels = balanced_labels(size, classes, generator)
+    control = signs[labels] + generator.normal(0.0, jitter, (size, pens, 3, 2))
+    angle = np.deg2rad(generator.uniform(-turn, turn, size))
+    scale = generator.uniform(0.75, 1.1, (size, 1))
+    turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1) * scale
+    control = np.einsum("nij,npkj->npki", turned.reshape(size, 2, 2), control)
+    control += generator.uniform(-0.15, 0.15, (size, 1, 1, 2))
+    t = np.linspace(0.0, 1.0, POINTS)
+    weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
+    points = np.einsum("tk,npkj->nptj", weights, control).reshape(size, pens * POINTS, 2)
+    width = generator.uniform(0.06, 0.14, (size, 1, 1)).astype(np.float32)
+    mask = soft_edge(distance_to_points(points, image_size) - width, image_size)
+    names = tuple(f"sign {i}" for i in range(classes))
+    return LabelledImages(paint(mask, generator, noise=noise, clutter=clutter), labels, names)

@@ -1,0 +1,1 @@
+"""Truth: what fine-tuning a source on a target really reaches. One module a task."""

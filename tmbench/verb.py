@@ -1,0 +1,106 @@
+"""What all verbs share: reading the command line, resolving the study, saying what went wrong."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tmbench.errors import TmbenchError
+
+
+def parser(verb: str, about: str) -> argparse.ArgumentParser:
+    """The parser of a verb: Hydra overrides as positionals, few flags."""
+    out = argparse.ArgumentParser(
+        prog=f"tmbench {verb}",
+        description=about,
+        epilog="Overrides are Hydra's: sweep=demo metric=[logme,hscore] cluster=debug paths.store=DIR",
+    )
+    out.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="key=value")
+    out.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of your own option files (DIR/metric/NAME.yaml, DIR/target/NAME.yaml, …); may be repeated",
+    )
+    return out
+
+
+class Verb(Protocol):
+    """A verb's ``main``: arguments (those of the process by default) → exit code."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the verb."""
+        ...
+
+
+def guarded(work: Callable[[Sequence[str] | None], int]) -> Verb:
+    """A verb's ``main`` whose errors become one sentence on stderr and an exit code."""
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        try:
+            return work(arguments)
+        except TmbenchError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("\nstopped. What was finished is kept.", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader (head, less) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+    main.__doc__ = work.__doc__
+    return main
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep, resolved, and where it lives."""
+
+    plan: Any  # tmbench.study.plan.Plan; named so to keep this module light to import
+    store: Path
+    out: Path
+    extra: dict[str, Any]
+    command: str
+    """The overrides as the user typed them, for the next command."""
+
+
+def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
+    """From the command line to the plan.
+
+    Raises:
+        ConfigError: for anything in the overrides, the sweep or the options that is wrong.
+    """
+    from tmbench.study import plan as planning
+    from tmbench.study.compose import OptionFolders, compose
+    from tmbench.study.sweep import load_sweep, parse
+
+    request = parse(arguments.overrides, extra)
+    folders = OptionFolders(arguments.config_dir)
+    for path in folders.shadowed():
+        print(f"warning: {path} has no effect: an option of that name exists already. Rename it.", file=sys.stderr)
+    sweep = load_sweep(request)
+    options = compose(sweep, request.settings, folders)
+    plan = planning.build(sweep, options)
+    words = [f"--config-dir {folder}" for folder in arguments.config_dir]
+    words += [text for text in arguments.overrides if text.partition("=")[0] not in extra]
+    return Study(
+        plan,
+        Path(options.paths.store).expanduser().absolute(),
+        Path(options.paths.out).expanduser().absolute() / sweep.name,
+        request.extra,
+        " ".join(words),
+    )
+
+
+def amount(minutes: float) -> str:
+    """Minutes in the unit a person would use."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.1f} h"
