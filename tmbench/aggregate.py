@@ -15,13 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("aggregate", "From the records of a sweep to its tables, figures and report.html.")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
-    from tmbench.engine.records import Records
-    from tmbench.engine.state import State
     from tmbench.errors import NothingMatched
     from tmbench.report import build_tables, print_summary, write_report
     from tmbench.study.cells import collect
 
-    state = State(study.plan.units, study.store, Records())
+    state = study.state()
     cells, gaps = collect(study.plan, state.records)
     outcomes = evaluate(study.plan, cells)
     if not any(unit.id in state.records.results for unit in study.plan.units if unit.stage == "truth"):

@@ -19,13 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
-    from tmbench.engine.records import Records
-    from tmbench.engine.state import State, learnt_minutes
-
-    records = Records().merge(study.store / "records")
-    plan = study.plan.estimated(learnt_minutes(study.plan.units, records))
-    state = State(plan.units, study.store, records)
-    facts = summary(plan, state)
+    facts = summary(study.plan, study.state())
     print(json.dumps(facts, indent=2) if options.json else text(facts, study))
     return 0
 
@@ -38,7 +32,7 @@ def summary(plan: Any, state: "State") -> dict[str, Any]:
             "total": sum(counts[stage].values()),
             "done": counts[stage]["done"],
             "failed": counts[stage]["failed"],
-            "minutes_left": _minutes(plan.units, state, stage),
+            "minutes_left": _minutes(state, stage),
         }
         for stage in counts
     }
@@ -68,8 +62,8 @@ def summary(plan: Any, state: "State") -> dict[str, Any]:
     }
 
 
-def _minutes(units: Sequence[Any], state: "State", stage: str) -> float:
-    return sum(u.minutes for u in units if u.stage == stage and state.status[u.id] not in ("done", "failed"))
+def _minutes(state: "State", stage: str) -> float:
+    return sum(u.minutes for u in state.units if u.stage == stage and state.status[u.id] not in ("done", "failed"))
 
 
 def _inapplicable(plan: Any) -> dict[str, int]:

@@ -19,23 +19,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     study = resolve(options, extra=("retry",))
     retry = _classes(study.extra.get("retry", ()))
     from tmbench.engine.execution import Execution
-    from tmbench.engine.records import Records
-    from tmbench.engine.state import State, learnt_minutes
 
-    records = Records().merge(study.store / "records")
-    plan = study.plan.estimated(learnt_minutes(study.plan.units, records))
+    state = study.state()
     if options.dry_run:
-        return _dry_run(study, State(plan.units, study.store, records).to_do(retry))
-    cluster = plan.options.cluster
+        return _dry_run(study, state.to_do(retry))
+    cluster = study.plan.options.cluster
     report = Execution(
-        plan.units,
+        state.units,
         study.store,
         study.out / "runs",
         _workers(cluster),
         cluster.chunk_minutes,
         cluster.chunks_per_worker,
         cluster.flush_seconds,
-        frozen(plan),
+        frozen(study.plan),
     ).start(retry)
     return _finish(study, report)
 

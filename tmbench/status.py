@@ -17,12 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
-    from tmbench.engine.records import Records
-    from tmbench.engine.state import State, learnt_minutes
-
-    records = Records().merge(study.store / "records")
-    plan = study.plan.estimated(learnt_minutes(study.plan.units, records))
-    state = State(plan.units, study.store, records)
+    state = study.state()
     counts = state.counts()
     if options.json:
         print(json.dumps(_facts(state, counts), indent=2))

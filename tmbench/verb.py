@@ -68,6 +68,14 @@ class Study:
     command: str
     """The overrides as the user typed them, for the next command."""
 
+    def state(self) -> Any:
+        """The plan's :class:`~tmbench.engine.state.State`, its costs learnt from what is finished."""
+        from tmbench.engine.records import Records
+        from tmbench.engine.state import State, learnt_minutes
+
+        records = Records().merge(self.store / "records")
+        return State(self.plan.estimated(learnt_minutes(self.plan.units, records)).units, self.store, records)
+
 
 def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     """From the command line to the plan.

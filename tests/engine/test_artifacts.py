@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tmbench.engine.artifacts import CorruptArtifact, artifact_path, read_artifact, write_artifact
-from tmbench.engine.records import StoreError
+from tmbench.engine.files import StoreError
 
 
 @pytest.fixture

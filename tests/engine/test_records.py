@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tmbench.engine.records import Records, RecordWriter, StoreError, row, set_aside, write_shard
+from tmbench.engine.files import StoreError
+from tmbench.engine.records import Records, RecordWriter, row, set_aside, write_shard
 
 
 def done(id, value, finished, measure="accuracy", **more):
@@ -87,7 +88,7 @@ def test_a_store_that_cannot_be_written_says_so_and_loses_nothing(tmp_path):
     folder.write_text("a file where the folder should be")
     writer = RecordWriter(folder, "r")
     writer.add([done("a", 1.0, "2026-01-01")])
-    with pytest.raises(StoreError, match="cannot write records"):
+    with pytest.raises(StoreError, match=r"cannot write .*the 1 results not yet written"):
         writer.flush()
     folder.unlink()
     writer.flush()

@@ -3,17 +3,14 @@
 Nothing is ever unpickled: a file of a store is data, whoever wrote it.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tmbench.engine.records import StoreError
+from tmbench.engine.files import whole_file
 from tmbench.errors import TmbenchError
 
 
@@ -47,20 +44,8 @@ def write_artifact(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, f
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     # One entry, because safetensors writes several in no fixed order: equal arrays shall give equal files.
     header = json.dumps({"checksum": _checksum(contiguous), "facts": facts or {}}, sort_keys=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(save(contiguous, {"tmbench": header}))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}. Make room or mend the folder, then run again."
-        ) from error
+    with whole_file(path) as stream:
+        stream.write(save(contiguous, {"tmbench": header}))
 
 
 def read_artifact(path: Path) -> Artifact:

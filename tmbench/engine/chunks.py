@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tmbench.engine.records import StoreError
+from tmbench.engine.files import whole_file
 from tmbench.engine.units import Score, Unit
 
 
@@ -48,15 +48,10 @@ def freeze(units: Sequence[Unit], path: Path, parts: int, chunk_minutes: float) 
     total = sum(unit.minutes for unit in units)
     count = min(len(units), max(parts, round(total / chunk_minutes)))
     shares = _deal(units, count)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [unit for share in shares for unit in share]
-        table = pa.table(
-            {"id": [u.id for u in rows], "name": [u.name for u in rows], "unit": [_to_json(u) for u in rows]}
-        )
-        pq.write_table(table, path, compression="zstd")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}. Make room, then run again.") from error
+    rows = [unit for share in shares for unit in share]
+    columns = {"id": [u.id for u in rows], "name": [u.name for u in rows], "unit": [_to_json(u) for u in rows]}
+    with whole_file(path) as stream:
+        pq.write_table(pa.table(columns), stream, compression="zstd")
     chunks, first = [], 0
     for number, share in enumerate(shares):
         chunks.append(Chunk(str(path), number, first, first + len(share)))

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tmbench.engine.records import StoreError
+from tmbench.engine.files import StoreError
 
 STALE_SECONDS = 180.0
 """A claim from another host whose file was not touched for so long belongs to a dead run."""

@@ -14,9 +14,10 @@ from tmbench.engine.artifacts import artifact_path
 from tmbench.engine.chunks import freeze
 from tmbench.engine.claims import Claim, claim
 from tmbench.engine.clusters import InProcess, LocalProcesses, Runner
+from tmbench.engine.files import whole_file
 from tmbench.engine.progress import Progress
 from tmbench.engine.provenance import commit
-from tmbench.engine.records import Records, StoreError, row, set_aside, write_shard
+from tmbench.engine.records import Records, row, set_aside, write_shard
 from tmbench.engine.state import State
 from tmbench.engine.units import Unit
 from tmbench.engine.worker import THREAD_VARIABLES, Worker
@@ -83,7 +84,9 @@ class Execution:
     def _waves(self, units: Sequence[Unit], own: Claim, report: Report) -> None:
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         folder = self.folder / run
-        _write_config(folder / "config.json", self.config)
+        content = {"command": sys.argv, "commit": commit(), **self.config}
+        with whole_file(folder / "config.json") as stream:
+            stream.write(json.dumps(content, indent=1, sort_keys=True).encode())
         first = [unit for unit in units if not unit.after]
         # Random sources wait for nobody, so they fill the first wave beside the pretraining.
         with Progress(units, self.store, run, own):
@@ -129,12 +132,3 @@ class Execution:
         for variable in THREAD_VARIABLES:  # inherited by the workers, before any of them imports a library
             os.environ[variable] = "1"
         return LocalProcesses(folder / "jobs", self.workers)
-
-
-def _write_config(path: Path, config: dict[str, Any]) -> None:
-    content = {"command": sys.argv, "commit": commit(), **config}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, sort_keys=True))
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}. Make room, then run again.") from error

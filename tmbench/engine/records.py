@@ -5,9 +5,7 @@ reader sees half a shard, and nothing is ever changed. Readers merge: a success 
 wins, and two successes that differ are reported, because they mean that the work is not deterministic.
 """
 
-import contextlib
 import json
-import os
 import threading
 import time
 import uuid
@@ -18,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tmbench.errors import TmbenchError
+from tmbench.engine.files import StoreError, whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,12 +44,6 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("finished", "string"),  # UTC, ISO 8601 with microseconds
     ("key", "string"),  # canonical JSON of what the id hashes
 )
-
-
-class StoreError(TmbenchError):
-    """The store cannot be written: the disk is full, read-only or gone."""
-
-    failure = "store"
 
 
 def _schema() -> "pa.Schema":
@@ -141,21 +133,9 @@ def write_shard(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Path
     import pyarrow.parquet as pq
 
     path = folder / f"{name}-{uuid.uuid4().hex[:8]}.parquet"
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=_schema()), stream, compression="zstd")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise StoreError(
-            f"cannot write records to {folder}: {error.strerror or error}. Make room or mend the folder, then run "
-            f"again: the {len(rows)} results not yet written are computed anew, everything else is kept."
-        ) from error
+    table = pa.Table.from_pylist(list(rows), schema=_schema())
+    with whole_file(path, f"the {len(rows)} results not yet written are computed anew, all others are kept.") as stream:
+        pq.write_table(table, stream, compression="zstd")
     return path
 
 

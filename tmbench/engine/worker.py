@@ -21,7 +21,8 @@ from tmbench.engine.artifacts import artifact_path
 from tmbench.engine.chunks import Chunk
 from tmbench.engine.claims import Owner
 from tmbench.engine.failures import classify
-from tmbench.engine.records import RecordWriter, StoreError, now, row
+from tmbench.engine.files import StoreError
+from tmbench.engine.records import RecordWriter, now, row
 from tmbench.engine.units import Unit
 from tmbench.functions import find_function
 from tmbench.identity import canonical

@@ -1,0 +1,46 @@
+"""The README's examples, run as they stand: each code block that begins with a file's name becomes that file."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tmbench.cli import VERBS
+from tmbench.cli import main as tmbench
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+
+
+@pytest.fixture
+def mine(tiny):
+    """The tiny study's directory with the README's files in it."""
+    for name, text in re.findall(r"```(?:python|yaml)\n# (mine/\S+)\n(.*?)```", README, flags=re.DOTALL):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    return [*tiny, "--config-dir", "mine"]
+
+
+def test_the_metric_and_the_target_of_the_readme_run(mine, capsys):
+    assert tmbench(["show", "metric=separability", "--config-dir", "mine"]) == 0
+    assert "lies between the classes" in capsys.readouterr().out
+    words = [*mine, "metric=[hscore,separability]", "source=[tiny_random,tiny_shapes]", "target=[tiny_digits,stripes]"]
+    assert tmbench(["run", *words]) == 0, capsys.readouterr().err
+    assert tmbench(["aggregate", *words]) == 0, capsys.readouterr().err
+    table = Path("results/tiny/tables/win_rate.csv").read_text()
+    assert ",separability,metric," in table
+    assert "stripes" in Path("results/tiny/tables/cells.csv").read_text()
+
+
+def test_the_source_of_the_readme_is_planned(mine, capsys):
+    assert tmbench(["plan", *mine, "source=[tiny_strokes,wide_resnet_strokes]", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stages"]["pretrain"]["total"] == 2
+
+
+def test_every_verb_and_file_that_the_readme_names_exists(repository):
+    for verb in re.findall(r"tmbench (\w+) (?:sweep|metric)=", README):
+        assert verb in VERBS
+    for path in re.findall(r"\]\(([\w/.]+)\)", README):
+        assert (repository / path).exists(), path
+    targets = set(re.findall(r"^(\w+):", (repository / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"make (\w+)", README)) <= targets
