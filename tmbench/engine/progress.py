@@ -30,6 +30,7 @@ class Progress:
         # Start from what is there, so that only new shards are read while the run lasts.
         self._records = Records().merge(self._folder)
         self._stop = threading.Event()
+        self._touched = 0.0
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> "Progress":
@@ -54,21 +55,23 @@ class Progress:
         return done, failed
 
     def _follow(self) -> None:
-        show = self._bars if sys.stderr.isatty() else self._lines
-        show()
+        if sys.stderr.isatty():
+            self._bars()
+        else:
+            self._lines()
 
-    def _ticks(self, seconds: float) -> "threading.Event":
-        """Wait ``seconds`` or until closed; heartbeat."""
-        self._stop.wait(seconds)
-        if time.time() - getattr(self, "_touched", 0.0) > HEARTBEAT_SECONDS:
+    def _closed(self) -> bool:
+        """Wait a moment; whether the run is over. Keeps the claim fresh, so that other hosts see a living run."""
+        closed = self._stop.wait(POLL_SECONDS)
+        if time.monotonic() - self._touched > HEARTBEAT_SECONDS:
             self.claim.touch()
-            self._touched = time.time()
-        return self._stop
+            self._touched = time.monotonic()
+        return closed
 
     def _lines(self) -> None:
         last, spoken = "", 0.0
         while True:
-            closed = self._ticks(POLL_SECONDS).is_set()
+            closed = self._closed()
             if closed or time.time() - spoken >= LINE_SECONDS:
                 done, failed = self.counts()
                 parts = [f"{stage} {done[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage]]
@@ -100,7 +103,7 @@ class Progress:
                 if self.totals[stage]
             }
             while True:
-                closed = self._ticks(POLL_SECONDS).is_set()
+                closed = self._closed()
                 done, failed = self.counts()
                 for stage, task in tasks.items():
                     finished = done[stage] + failed[stage]

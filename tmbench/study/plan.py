@@ -123,12 +123,13 @@ def _check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
 
 
 def _is_own(source: Source, target: Target) -> bool:
-    """Whether the source was pretrained on the target itself."""
-    pretraining = source.pretrained_on
-    return pretraining is not None and (pretraining.function, pretraining.parameters) == (
-        target.function,
-        target.parameters,
-    )
+    """Whether the source was pretrained on the target itself; another size of the same set is still that set."""
+    own = source.pretrained_on
+    return own is not None and _data_set(own) == _data_set(target)
+
+
+def _data_set(target: Target) -> str:
+    return canonical(portable([target.function, target.parameters, target.seed, target.version]))
 
 
 def _fits(metric: Metric, source: Source) -> bool:
