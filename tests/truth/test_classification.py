@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from tmbench.identity import Seeds
 from tmbench.sources.options import Source
+from tmbench.sources.recipe import Recipe
 from tmbench.sources.training import Diverged
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import LabelledImages
@@ -22,16 +23,13 @@ RECIPES = {
 
 
 def recipe(name, **changes):
-    return type(Source.model_validate(PRETRAINED).weights.recipe).model_validate({**RECIPES[name], **changes})
-
-
-PRETRAINED = describe_options("source", ["small_resnet_letters"], FOLDERS)["small_resnet_letters"]
+    return Recipe.model_validate({**RECIPES[name], **changes})
 
 
 @pytest.fixture
 def digits():
     torch.set_num_threads(1)
-    return Target.model_validate({**DIGITS, "sizes": {"train": 100, "validation": 60, "test": 200}})
+    return Target.model_validate({**DIGITS, "parameters": {}, "sizes": {"train": 100, "validation": 60, "test": 200}})
 
 
 def tune(target, seed="a", **changes):

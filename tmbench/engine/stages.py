@@ -23,10 +23,10 @@ from tmbench.sources import build
 from tmbench.sources.network import parameter_count
 from tmbench.sources.options import Source
 from tmbench.sources.pretrain import pretrain
+from tmbench.sources.recipe import Recipe
 from tmbench.targets import load
 from tmbench.targets.options import Target
 from tmbench.truth.classification import fine_tune
-from tmbench.truth.options import Recipe
 
 # One thread a worker: faster on shared cores, and sums come out in one order, hence results equal bit for bit.
 torch.set_num_threads(1)

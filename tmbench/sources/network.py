@@ -67,13 +67,14 @@ def parameter_count(network: nn.Module) -> int:
 
 def as_input(images: np.ndarray, expected: Input) -> Tensor:
     """(n, h, w, 3) uint8 images as the (n, 3, size, size) float32 that the network expects."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+    # In place from here on: a pretraining set in float32 is large enough to be held once only.
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255.0)
     if pixels.shape[-1] != expected.size:
         size = (expected.size, expected.size)
         pixels = nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-    mean = torch.tensor(expected.mean).view(1, 3, 1, 1)
-    std = torch.tensor(expected.std).view(1, 3, 1, 1)
-    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+    pixels.sub_(torch.tensor(expected.mean).view(1, 3, 1, 1))
+    pixels.div_(torch.tensor(expected.std).view(1, 3, 1, 1))
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def penultimate(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tmbench.sources.recipe import Recipe
 from tmbench.targets.options import Target
-from tmbench.truth.options import Recipe
 
 
 class Part(BaseModel):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tmbench.errors import TmbenchError
 from tmbench.identity import Seeds
-from tmbench.truth.options import Recipe
+from tmbench.sources.recipe import Recipe
 
 SHIFT = 2
 """Pixels by which ``augment: shift`` moves an image at most."""

@@ -18,11 +18,11 @@ from tmbench.features.options import Level
 from tmbench.folders import shipped
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
+from tmbench.sources.recipe import Recipe
 from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption
 from tmbench.study.sweep import Sweep
 from tmbench.study.validation import explain
 from tmbench.targets.options import Target
-from tmbench.truth.options import Recipe
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tmbench.features.options import Level
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
+from tmbench.sources.recipe import Recipe
 from tmbench.targets.options import Target
-from tmbench.truth.options import Recipe
 
 
 class Option(BaseModel):

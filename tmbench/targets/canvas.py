@@ -1,9 +1,19 @@
 """From a mask to a picture: colours, uneven light, clutter and noise, for many images at once."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+PART = 1024
+"""Images painted together; the float pictures of a whole pretraining set would take half a gigabyte."""
+
 CHUNK = 256
-"""Images handled together, so that temporaries stay in tens of megabytes."""
+"""Images whose pixels are computed together, so that temporaries stay in the processor's cache."""
+
+
+def in_parts(labels: np.ndarray, draw: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The pictures that ``draw`` gives for ``labels``, ``PART`` at a time, one after the other."""
+    return np.concatenate([draw(labels[start : start + PART]) for start in range(0, len(labels), PART)])
 
 
 def grid(size: int) -> np.ndarray:
@@ -75,14 +85,26 @@ def paint(
         ends = generator.uniform(-1.2, 1.2, (n, clutter, 2, 2)).astype(np.float32)
         lines = soft_edge(distance_to_points(segments(ends, 20), size) - 0.05, size)[..., None]
         colour = (ground + generator.uniform(-0.4, 0.4, (n, 3)).astype(np.float32))[:, None, None, :]
-        canvas = canvas * (1 - lines) + colour * lines
+        canvas = _blended(canvas, colour, lines)
     cover = mask.astype(np.float32)[..., None]
-    canvas = canvas * (1 - cover) + (figure + tint[1])[:, None, None, :] * cover
+    canvas = _blended(canvas, (figure + tint[1])[:, None, None, :], cover)
     return to_uint8(canvas, generator, noise)
+
+
+def _blended(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """``above`` over ``below`` where ``cover`` (in 0..1) says so."""
+    out = below * (1 - cover)
+    out += above * cover
+    return out
 
 
 def to_uint8(canvas: np.ndarray, generator: np.random.Generator, noise: float) -> np.ndarray:
     """The float picture (n, h, w, 3), 0 black and 1 white, with Gaussian noise, as uint8."""
     if noise:
-        canvas = canvas + generator.standard_normal(canvas.shape, dtype=np.float32) * np.float32(noise)
-    return (np.clip(canvas, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        grain = generator.standard_normal(canvas.shape, dtype=np.float32)
+        grain *= np.float32(noise)
+        canvas = np.add(canvas, grain, out=grain)
+    canvas = np.clip(canvas, 0.0, 1.0)
+    canvas *= 255.0
+    canvas += 0.5
+    return canvas.astype(np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tmbench.identity import Seeds
-from tmbench.targets.canvas import CHUNK, grid, paint
+from tmbench.targets.canvas import CHUNK, grid, in_parts, paint
 from tmbench.targets.classification import LabelledImages, balanced_labels
 
 TILE = 56
@@ -41,10 +41,14 @@ def characters(
     """
     generator = seeds.generator(split)
     labels = balanced_labels(size, len(letters), generator)
-    face = generator.integers(len(faces), size=size)
-    tiles = _tiles(tuple(faces), letters)[face, labels]
-    mask = _warp(tiles, image_size, generator, turn)
-    return LabelledImages(paint(mask, generator, noise=noise, clutter=clutter), labels, tuple(letters))
+
+    def draw(part: np.ndarray) -> np.ndarray:
+        face = generator.integers(len(faces), size=len(part))
+        tiles = _tiles(tuple(faces), letters)[face, part]
+        mask = _warp(tiles, image_size, generator, turn)
+        return paint(mask, generator, noise=noise, clutter=clutter)
+
+    return LabelledImages(in_parts(labels, draw), labels, tuple(letters))
 
 
 @cache

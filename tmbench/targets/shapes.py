@@ -3,7 +3,7 @@
 import numpy as np
 
 from tmbench.identity import Seeds
-from tmbench.targets.canvas import CHUNK, grid, paint, soft_edge
+from tmbench.targets.canvas import CHUNK, grid, in_parts, paint, soft_edge
 from tmbench.targets.classification import LabelledImages, balanced_labels
 
 ANGLES = 128
@@ -35,15 +35,18 @@ def outlines(
         noise: standard deviation of the pixels' noise.
         clutter: lines behind the shape.
     """
-    radii = _random_outlines(seeds.generator("shapes"), classes, waves)
+    radii = random_outlines(seeds.generator("shapes"), classes, waves)
     generator = seeds.generator(split)
     labels = balanced_labels(size, classes, generator)
-    radius = generator.uniform(0.45, 0.75, size)
-    place = generator.uniform(-0.25, 0.25, (size, 2))
-    angle = np.deg2rad(generator.uniform(-turn, turn, size))
-    mask = _draw(radii[labels], place, radius, angle, image_size)
-    names = tuple(f"shape {i}" for i in range(classes))
-    return LabelledImages(paint(mask, generator, noise=noise, clutter=clutter), labels, names)
+
+    def draw(part: np.ndarray) -> np.ndarray:
+        radius = generator.uniform(0.45, 0.75, len(part))
+        place = generator.uniform(-0.25, 0.25, (len(part), 2))
+        angle = np.deg2rad(generator.uniform(-turn, turn, len(part)))
+        mask = draw_outlines(radii[part], place, radius, angle, image_size)
+        return paint(mask, generator, noise=noise, clutter=clutter)
+
+    return LabelledImages(in_parts(labels, draw), labels, tuple(f"shape {i}" for i in range(classes)))
 
 
 def counting(
@@ -63,14 +66,14 @@ def counting(
     """
     generator = seeds.generator(split)
     labels = balanced_labels(size, most, generator)
-    radii = _random_outlines(seeds.generator("shapes"), 12, 4)
+    radii = random_outlines(seeds.generator("shapes"), 12, 4)
     cells = generator.permuted(np.tile(np.arange(9), (size, 1)), axis=1)
     mask = np.zeros((size, image_size, image_size), dtype=np.float32)
     for i in range(most):
         place = np.stack([cells[:, i] % 3, cells[:, i] // 3], axis=1) * 0.62 - 0.62
         place = place + generator.uniform(-0.08, 0.08, (size, 2))
         radius = generator.uniform(0.12, 0.28, size)
-        drawn = _draw(
+        drawn = draw_outlines(
             radii[generator.integers(len(radii), size=size)],
             place,
             radius,
@@ -82,7 +85,7 @@ def counting(
     return LabelledImages(paint(mask, generator, noise=noise, clutter=clutter), labels, names)
 
 
-def _random_outlines(generator: np.random.Generator, count: int, waves: int) -> np.ndarray:
+def random_outlines(generator: np.random.Generator, count: int, waves: int) -> np.ndarray:
     """(count, ANGLES) float32 radii, largest 1: random Fourier series, some with sharp corners."""
     theta = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     out = np.empty((count, ANGLES))
@@ -98,7 +101,7 @@ def _random_outlines(generator: np.random.Generator, count: int, waves: int) -> 
     return out.astype(np.float32)
 
 
-def _draw(radii: np.ndarray, place: np.ndarray, radius: np.ndarray, angle: np.ndarray, size: int) -> np.ndarray:
+def draw_outlines(radii: np.ndarray, place: np.ndarray, radius: np.ndarray, angle: np.ndarray, size: int) -> np.ndarray:
     """(n, size, size) coverage of outlines (n, ANGLES) at ``place`` (n, 2), scaled and turned."""
     axis = grid(size)
     out = np.empty((len(radii), size, size), dtype=np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tmbench.identity import Seeds
-from tmbench.targets.canvas import distance_to_points, paint, soft_edge
+from tmbench.targets.canvas import distance_to_points, in_parts, paint, soft_edge
 from tmbench.targets.classification import LabelledImages, balanced_labels
 
 POINTS = 14
@@ -40,16 +40,20 @@ def strokes(
     signs = seeds.generator("signs").uniform(-0.8, 0.8, (classes, pens, 3, 2))
     generator = seeds.generator(split)
     labels = balanced_labels(size, classes, generator)
-    control = signs[labels] + generator.normal(0.0, jitter, (size, pens, 3, 2))
-    angle = np.deg2rad(generator.uniform(-turn, turn, size))
-    scale = generator.uniform(0.75, 1.1, (size, 1))
-    turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1) * scale
-    control = np.einsum("nij,npkj->npki", turned.reshape(size, 2, 2), control)
-    control += generator.uniform(-0.15, 0.15, (size, 1, 1, 2))
-    t = np.linspace(0.0, 1.0, POINTS)
-    weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
-    points = np.einsum("tk,npkj->nptj", weights, control).reshape(size, pens * POINTS, 2)
-    width = generator.uniform(0.06, 0.14, (size, 1, 1)).astype(np.float32)
-    mask = soft_edge(distance_to_points(points, image_size) - width, image_size)
-    names = tuple(f"sign {i}" for i in range(classes))
-    return LabelledImages(paint(mask, generator, noise=noise, clutter=clutter), labels, names)
+
+    def draw(part: np.ndarray) -> np.ndarray:
+        n = len(part)
+        control = signs[part] + generator.normal(0.0, jitter, (n, pens, 3, 2))
+        angle = np.deg2rad(generator.uniform(-turn, turn, n))
+        scale = generator.uniform(0.75, 1.1, (n, 1))
+        turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1) * scale
+        control = np.einsum("nij,npkj->npki", turned.reshape(n, 2, 2), control)
+        control += generator.uniform(-0.15, 0.15, (n, 1, 1, 2))
+        t = np.linspace(0.0, 1.0, POINTS)
+        weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
+        points = np.einsum("tk,npkj->nptj", weights, control).reshape(n, pens * POINTS, 2)
+        width = generator.uniform(0.06, 0.14, (n, 1, 1)).astype(np.float32)
+        mask = soft_edge(distance_to_points(points, image_size) - width, image_size)
+        return paint(mask, generator, noise=noise, clutter=clutter)
+
+    return LabelledImages(in_parts(labels, draw), labels, tuple(f"sign {i}" for i in range(classes)))

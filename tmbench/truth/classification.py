@@ -11,10 +11,10 @@ from tmbench.identity import Seeds
 from tmbench.sources import build
 from tmbench.sources.network import as_input, drawing, in_batches, penultimate
 from tmbench.sources.options import Source
+from tmbench.sources.recipe import Recipe
 from tmbench.sources.training import Diverged, accuracy, train
 from tmbench.targets import load
 from tmbench.targets.options import Split, Target
-from tmbench.truth.options import Recipe
 
 
 @dataclass(frozen=True)

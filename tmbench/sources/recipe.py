@@ -1,4 +1,7 @@
-"""The schema of ``conf/recipe/TASK/NAME.yaml``: how a network is trained."""
+"""The schema of ``conf/recipe/TASK/NAME.yaml``: how a network is trained.
+
+It stands beside the sources because pretraining one needs it, and the truth imports sources and not the reverse.
+"""
 
 from typing import Annotated, Any, ClassVar, Literal
 
