@@ -180,6 +180,17 @@ def test_dry_run_lists_and_does_nothing(tiny, capsys):
     assert not Path("results").exists()
 
 
+def test_run_without_torch_says_what_to_install(tiny, capsys, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
+    code, _, err = said(capsys, "run", *tiny)
+    assert code == 1
+    assert "run needs torch: pip install 'tmbench[vision]'" in err
+    assert not Path("results").exists()
+
+
 def test_aggregate_before_run_says_what_to_do(tiny, capsys):
     code, _, err = said(capsys, "aggregate", *tiny)
     assert code == 3

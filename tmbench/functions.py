@@ -6,13 +6,14 @@ One way for metrics, sources and targets, shipped or a user's own, so that addin
 import functools
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tmbench.errors import ConfigError, nearest
+from tmbench.errors import ConfigError, nearest, unknown
 
 
 @functools.cache
@@ -34,6 +35,36 @@ def find_function(reference: str) -> Callable[..., Any]:
         close = nearest(name, public) or sorted(public)
         raise ConfigError(f"{place} has no function '{name}'. It has: {', '.join(close) or 'none'}.")
     return function
+
+
+def check_parameters(reference: str, parameters: Mapping[str, Any], given: int, where: str) -> None:
+    """Hold an option's ``parameters`` to the signature of the function that will get them.
+
+    Args:
+        reference: the function.
+        parameters: keyword arguments from the option file.
+        given: how many leading arguments the caller passes itself.
+        where: the option file, for the message.
+
+    Raises:
+        ConfigError: for an unknown or a missing parameter, and where the function cannot be found.
+    """
+    try:
+        arguments = list(inspect.signature(find_function(reference)).parameters.values())[given:]
+    except ConfigError as error:
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError) and cause.name in ("torch", "torchvision", "timm"):
+            return  # planned on a machine without the vision part; a worker will tell
+        raise ConfigError(f"{where}: {error}") from error
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+        return
+    known = [argument.name for argument in arguments]
+    for name in parameters:
+        if name not in known:
+            raise unknown("parameter", name, known, where=where, hint=reference)
+    for argument in arguments:
+        if argument.default is argument.empty and argument.name not in parameters:
+            raise ConfigError(f"{where}: the parameter '{argument.name}' of {reference} is missing.")
 
 
 def portable(key: Any) -> Any:

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = study.state()
     if options.dry_run:
         return _dry_run(study, state.to_do(retry))
+    _check_vision()
     cluster = study.plan.options.cluster
     report = Execution(
         state.units,
@@ -35,6 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frozen(study.plan),
     ).start(retry)
     return _finish(study, report)
+
+
+def _check_vision() -> None:
+    """Say at once, and not in every worker's log, that the part which trains networks is not installed."""
+    from importlib.util import find_spec
+
+    from tmbench.errors import TmbenchError
+
+    missing = [name for name in ("torch", "torchvision", "timm") if find_spec(name) is None]
+    if missing:
+        raise TmbenchError(f"run needs {', '.join(missing)}: pip install 'tmbench[vision]'. Nothing was started.")
 
 
 def _workers(cluster: Any) -> int:

@@ -112,8 +112,8 @@ def test_counts(study):
     assert numbers["setups"] == 2688
     assert numbers["inapplicable"] == 12
     assert numbers["scores"] == 5 * 60 - 12
-    assert numbers["fine-tunings"] == 240
-    assert numbers["scores missing"] == numbers["fine-tunings missing"] == 0
+    assert numbers["truths"] == 240
+    assert numbers["scores missing"] == numbers["truths missing"] == 0
 
 
 def test_terminal_table_fits(study):

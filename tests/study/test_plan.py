@@ -88,6 +88,30 @@ def test_a_metric_that_does_not_fit_is_refused_with_those_that_do(tmp_path):
         plan("metric=[boxes]", folders=OptionFolders([tmp_path]))
 
 
+GBC = "tmbench.metrics.gbc"
+ON_DIGITS = "defaults: [digits@_here_, _self_]"
+ON_VIT = "defaults: [small_vit_random@_here_, _self_]"
+
+
+@pytest.mark.parametrize(
+    ("group", "content", "says"),
+    [
+        ("metric", f"{{function: '{GBC}:gbc', parameters: {{covarianc: diagonal}}}}", "covariance"),
+        ("metric", f"{{function: '{GBC}:gbb'}}", "has no function 'gbb'"),
+        ("target", f"{{{ON_DIGITS}, parameters: {{nose: 0.1}}}}", "'nose'. Nearest: 'noise'"),
+        ("target", f"{{{ON_DIGITS}, function: 'tmbench.targets.digts:digits'}}", "cannot import"),
+        ("source", f"{{{ON_VIT}, architecture: {{parameters: {{dept: 3}}}}}}", "'depth'"),
+    ],
+)
+def test_a_parameter_that_does_not_exist_names_the_file_and_the_nearest(tmp_path, group, content, says):
+    path = tmp_path / group / "x.yaml"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"x\.yaml: ") as problem:
+        plan(f"{group}=[x]", folders=OptionFolders([tmp_path]))
+    assert says in str(problem.value)
+
+
 def test_two_names_for_one_thing_are_refused(tmp_path):
     (tmp_path / "metric").mkdir()
     (tmp_path / "metric" / "again.yaml").write_text("function: tmbench.metrics.hscore:hscore\n")

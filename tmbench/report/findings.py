@@ -141,8 +141,8 @@ def counts(every: Sequence[Cells], outcomes: Outcomes) -> list[Count]:
         Count(int((stored != INAPPLICABLE).sum()), "scores"),
         Count(int((stored == MISSING).sum()), "scores missing"),
         Count(int((stored == INAPPLICABLE).sum()), "inapplicable"),
-        Count(sum(run.size for run in runs), "fine-tunings"),
-        Count(sum(int(np.isnan(run).sum()) for run in runs), "fine-tunings missing"),
+        Count(sum(run.size for run in runs), "truths"),
+        Count(sum(int(np.isnan(run).sum()) for run in runs), "truths missing"),
     ]
 
 

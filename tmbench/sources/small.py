@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:  # a plan reads the signatures below, and knows no torch
+    from torch import nn
 
 PATCH = 8
 """Height and width of a ViT's patch in pixels."""
@@ -15,7 +16,7 @@ POSITION_STD = 0.4
 
 def residual_network(
     classes: int, image_size: int, widths: Sequence[int] = (16, 32, 64, 128), blocks: int = 1
-) -> nn.Module:
+) -> "nn.Module":
     """A ResNet of basic blocks: a 3 × 3 stem of stride 2, then stages of ``widths``, all but the first of stride 2.
 
     ``blocks`` is the number of blocks a stage. He et al., Deep residual learning for image recognition, CVPR 2016.
@@ -32,7 +33,7 @@ def residual_network(
 
 def vision_transformer(
     classes: int, image_size: int, stem: Sequence[int] = (24, 48), width: int = 96, depth: int = 2, heads: int = 4
-) -> nn.Module:
+) -> "nn.Module":
     """A ViT whose 8 × 8 patches are embedded by a few convolutions; the mean over patches feeds the head.
 
     Args:
@@ -48,10 +49,11 @@ def vision_transformer(
     """
     from timm.layers import ConvNormAct, HybridEmbed
     from timm.models.vision_transformer import VisionTransformer
+    from torch import nn
 
     convolutions = [ConvNormAct(before, after, 3, stride=2) for before, after in pairwise((3, *stem))]
 
-    def embed(img_size: int, patch_size: int, embed_dim: int, **other: Any) -> nn.Module:
+    def embed(img_size: int, patch_size: int, embed_dim: int, **other: Any) -> "nn.Module":
         rest = patch_size // 2 ** len(stem)
         known = {name: other[name] for name in ("in_chans", "bias")}
         return HybridEmbed(

@@ -39,6 +39,8 @@ class Options:
     pool: dict[str, PoolOption]
     cluster: Cluster
     paths: Paths
+    files: dict[tuple[str, str], Path]
+    """The option file of each (group, name), for messages."""
 
 
 class OptionFolders:
@@ -95,6 +97,7 @@ def compose(sweep: Sweep, settings: Sequence[str] = (), folders: OptionFolders |
         **found,
         cluster=validated(Cluster, config["cluster"], Path("cluster")),
         paths=validated(Paths, config["paths"], Path("paths")),
+        files={(entry.group, entry.name): entry.path for entry in wanted},
     )
 
 

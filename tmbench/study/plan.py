@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tmbench.engine.units import Score, Unit, key_id, pretrain_key, unit_key
 from tmbench.errors import ConfigError, NothingMatched, unknown
-from tmbench.functions import find_function, portable
+from tmbench.functions import check_parameters, find_function, portable
 from tmbench.identity import canonical
 from tmbench.metrics.registry import Metric, metric_of
 from tmbench.sources.options import Source
@@ -65,7 +65,8 @@ def build(sweep: Sweep, options: Options) -> Plan:
         ConfigError: for a metric that does not fit a target's task, a recipe that a task does not have.
         NothingMatched: when no cell is left.
     """
-    metrics = {name: metric_of(find_function(option.function)) for name, option in options.metric.items()}
+    _check_parameters(options)
+    metrics = {name: _declared(options, name) for name in options.metric}
     _check_tasks(options, metrics)
     _check_twins(options, metrics)
     own = tuple(
@@ -88,6 +89,28 @@ def build(sweep: Sweep, options: Options) -> Plan:
     plan = Plan(sweep, options, metrics, cells, (), _no_setups(sweep), inapplicable, own)
     units = (*_pretrain_units(options, cells), *_features_units(plan), *_truth_units(plan))
     return replace(plan, units=units, setups=_setups(plan))
+
+
+def _check_parameters(options: Options) -> None:
+    """Refuse parameters that a target's or an architecture's function does not have."""
+    for name, target in options.target.items():
+        check_parameters(target.function, target.parameters, 3, str(options.files["target", name]))
+    for name, source in options.source.items():
+        where = str(options.files["source", name])
+        check_parameters(source.architecture.function, source.architecture.parameters, 2, where)
+        if source.pretrained_on is not None:
+            check_parameters(source.pretrained_on.function, source.pretrained_on.parameters, 3, where)
+
+
+def _declared(options: Options, name: str) -> Metric:
+    """What a metric declares, its parameters checked."""
+    option = options.metric[name]
+    try:
+        metric = metric_of(find_function(option.function))
+        metric.bind(option.parameters)
+    except ConfigError as error:
+        raise ConfigError(f"{options.files['metric', name]}: {error}") from error
+    return metric
 
 
 def _check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
