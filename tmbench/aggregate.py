@@ -4,9 +4,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmbench.verb import Study, guarded, parser, resolve
+
+if TYPE_CHECKING:
+    from tmbench.engine.records import Records
+    from tmbench.engine.state import State
+    from tmbench.study.cells import Gaps
 
 
 @guarded
@@ -16,21 +21,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
     from tmbench.errors import NothingMatched
+    from tmbench.functions import find_function
     from tmbench.report import build_tables, print_summary, write_report
+    from tmbench.stats.outcomes import evaluate_study
     from tmbench.study.cells import collect
 
     state = study.state()
-    cells, gaps = collect(study.plan, state.records)
-    outcomes = evaluate(study.plan, cells)
-    if not any(unit.id in state.records.results for unit in study.plan.units if unit.stage == "truth"):
-        raise NothingMatched(f"no truth of {study.plan.sweep.name} is there yet. Next: tmbench run {study.command}")
-    tables = build_tables(cells, outcomes)
+    plan = study.plan
+    cells, gaps = collect(plan, state.records)
+    if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
+        raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    measures = {name: find_function(option.function) for name, option in plan.options.measure.items()}
+    outcomes = evaluate_study(cells, lambda query: plan.setups.pools(cells.queries[query]), measures)
+    tables = build_tables(cells, outcomes, measures=measures)
     files = write_report(
         study.out,
         cells,
         outcomes,
         provenance(study, state.records),
-        study.plan.sweep.title or study.plan.sweep.name,
+        plan.sweep.title or plan.sweep.name,
         tables=tables,
         rebuild=f"tmbench run {study.command} && tmbench aggregate {study.command}",
     )
@@ -38,27 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _finish(study, state, gaps, files)
 
 
-def evaluate(plan: Any, cells: Any) -> Any:
-    """The outcomes of all setups of ``plan``."""
-    from tmbench.functions import find_function
-    from tmbench.stats.outcomes import evaluate_study
-
-    # Pools depend on the query alone, so any recipe's and level's blocks give them.
-    recipe, level = plan.sweep.recipe[0], plan.sweep.level[0]
-    pools: dict[str, list[Any]] = {query: [] for query in plan.options.target}
-    for block in plan.setups:
-        if (block.recipe, block.level) == (recipe, level):
-            pools[block.query].append(block.members())
-    queries = tuple(plan.options.target)
-
-    def of(query: int) -> Any:
-        return pools[queries[query]]
-
-    measures = {name: find_function(option.function) for name, option in plan.options.measure.items()}
-    return evaluate_study(cells, of, measures)
-
-
-def provenance(study: Study, records: Any) -> dict[str, Any]:
+def provenance(study: Study, records: "Records") -> dict[str, Any]:
     """What made these results: commit, versions, resolved config, seeds, times, class of machine."""
     from tmbench.engine.provenance import commit, host, versions
     from tmbench.run import frozen
@@ -86,7 +75,7 @@ def provenance(study: Study, records: Any) -> dict[str, Any]:
     }
 
 
-def _finish(study: Study, state: Any, gaps: Any, files: dict[str, Path]) -> int:
+def _finish(study: Study, state: "State", gaps: "Gaps", files: dict[str, Path]) -> int:
     from tmbench.status import notes
 
     for line in notes(state):

@@ -10,6 +10,7 @@ from tmbench.verb import Study, amount, guarded, parser, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.state import State
+    from tmbench.study.plan import Plan
 
 
 @guarded
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def summary(plan: Any, state: "State") -> dict[str, Any]:
+def summary(plan: "Plan", state: "State") -> dict[str, Any]:
     """The plan in numbers."""
     counts = state.counts()
     stages = {
@@ -56,7 +57,7 @@ def summary(plan: Any, state: "State") -> dict[str, Any]:
         "inapplicable": _inapplicable(plan),
         "own_cells_left_out": len(plan.own),
         "minutes_left": state.minutes_left(),
-        "workers": plan.options.cluster.workers,
+        "workers": max(1, plan.options.cluster.processes),
         "cluster": plan.options.cluster.kind,
         "units": len(plan.units),
     }
@@ -66,7 +67,7 @@ def _minutes(state: "State", stage: str) -> float:
     return sum(u.minutes for u in state.units if u.stage == stage and state.status[u.id] not in ("done", "failed"))
 
 
-def _inapplicable(plan: Any) -> dict[str, int]:
+def _inapplicable(plan: "Plan") -> dict[str, int]:
     """Metric → number of cells that it cannot score."""
     sources = [source for source, _ in plan.cells]
     return dict(Counter(m for s in sources for (source, m) in plan.inapplicable if source == s))
@@ -75,33 +76,26 @@ def _inapplicable(plan: Any) -> dict[str, int]:
 def text(facts: dict[str, Any], study: Study) -> str:
     """The plan for people."""
     stages = facts["stages"]
-    per_query = facts["pools"] * len(facts["measures"])
     recipes = ", ".join(f"{count} {name}" for name, count in facts["truths_by_recipe"].items())
     lines = [
         f"{facts['sweep']} v{facts['version']} · {facts['scenario'].replace('_', ' ')} · {facts['title']}",
-        f"  setups    {facts['setups']:>9,}   {per_query // max(len(facts['measures']), 1):,} pools over queries, "
-        f"levels and recipes × {len(facts['measures'])} measures",
+        f"  setups    {facts['setups']:>9,}   {facts['pools']:,} pools over queries, levels and recipes "
+        f"× {len(facts['measures'])} measures",
         f"  └ cells   {facts['cells']:>9,}   {facts['sources']} sources × {facts['targets']} targets{_left_out(facts)}",
         _line("pretrained", stages["pretrain"], "sources that this study trains itself"),
         _line("passes", stages["features"], "one forward pass a cell, shared by all levels and metrics"),
         _line("scores", stages["score"], _scores(facts)),
         _line("truths", stages["truth"], f"{recipes}; {len(facts['seeds'])} seeds each"),
-        f"  left      {amount(facts['minutes_left']):>9}   of one worker; "
-        + (
-            f"about {amount(facts['minutes_left'] / workers(facts))} on {workers(facts)}"
-            if facts["minutes_left"]
-            else "nothing to do"
-        ),
+        f"  left      {amount(facts['minutes_left']):>9}   {_on_workers(facts)}",
     ]
     verb = "run" if facts["minutes_left"] else "aggregate"
     return "\n".join([*lines, f"next: tmbench {verb} {study.command}"])
 
 
-def workers(facts: dict[str, Any]) -> int:
-    """How many workers the cluster option means."""
-    from tmbench.engine.clusters import cores
-
-    return 1 if facts["cluster"] == "debug" else facts["workers"] or cores()
+def _on_workers(facts: dict[str, Any]) -> str:
+    if not facts["minutes_left"]:
+        return "nothing to do"
+    return f"of one worker; about {amount(facts['minutes_left'] / facts['workers'])} on {facts['workers']}"
 
 
 def _line(name: str, stage: dict[str, Any], about: str) -> str:

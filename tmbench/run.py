@@ -2,9 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmbench.verb import Study, amount, guarded, parser, resolve
+
+if TYPE_CHECKING:
+    from tmbench.engine.execution import Report
+    from tmbench.engine.units import Unit
+    from tmbench.study.plan import Plan
 
 
 @guarded
@@ -29,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         state.units,
         study.store,
         study.out / "runs",
-        _workers(cluster),
+        cluster.processes,
         cluster.chunk_minutes,
         cluster.chunks_per_worker,
         cluster.flush_seconds,
@@ -49,12 +54,6 @@ def _check_vision() -> None:
         raise TmbenchError(f"run needs {', '.join(missing)}: pip install 'tmbench[vision]'. Nothing was started.")
 
 
-def _workers(cluster: Any) -> int:
-    from tmbench.engine.clusters import cores
-
-    return 0 if cluster.kind == "debug" else cluster.workers or cores()
-
-
 def _classes(value: Any) -> frozenset[str]:
     """The classes of failure that ``retry=`` names."""
     from tmbench.engine.failures import CLASSES
@@ -67,7 +66,7 @@ def _classes(value: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def frozen(plan: Any) -> dict[str, Any]:
+def frozen(plan: "Plan") -> dict[str, Any]:
     """The resolved study as plain data, to be kept beside its results."""
     options = plan.options
     groups = {
@@ -82,7 +81,7 @@ def frozen(plan: Any) -> dict[str, Any]:
     }
 
 
-def _dry_run(study: Study, todo: Sequence[Any]) -> int:
+def _dry_run(study: Study, todo: "Sequence[Unit]") -> int:
     for unit in todo:
         scores = f"  + {len(unit.scores)} scores" if unit.scores else ""
         print(f"{unit.stage:<9} {unit.id[:12]}  {unit.name}{scores}  ≈ {amount(unit.minutes)}")
@@ -91,7 +90,7 @@ def _dry_run(study: Study, todo: Sequence[Any]) -> int:
     return 0
 
 
-def _finish(study: Study, report: Any) -> int:
+def _finish(study: Study, report: "Report") -> int:
     """Say what came of the run and what to type next."""
     from tmbench.engine.state import State
     from tmbench.status import next_command, notes

@@ -5,9 +5,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmbench.verb import Study, amount, guarded, parser, resolve
+
+if TYPE_CHECKING:
+    from tmbench.engine.state import Failure, State
 
 
 @guarded
@@ -30,7 +33,7 @@ def _all_done(counts: dict[str, Counter[str]]) -> bool:
     return all(set(stage) <= {"done"} for stage in ({k for k, v in c.items() if v} for c in counts.values()))
 
 
-def _facts(state: Any, counts: dict[str, Counter[str]]) -> dict[str, Any]:
+def _facts(state: "State", counts: dict[str, Counter[str]]) -> dict[str, Any]:
     return {
         "stages": {stage: dict(counter) for stage, counter in counts.items()},
         "minutes_left": state.minutes_left(),
@@ -41,7 +44,7 @@ def _facts(state: Any, counts: dict[str, Counter[str]]) -> dict[str, Any]:
     }
 
 
-def _text(study: Study, state: Any, counts: dict[str, Counter[str]]) -> str:
+def _text(study: Study, state: "State", counts: dict[str, Counter[str]]) -> str:
     from tmbench.engine.state import STATUSES
 
     heads = {"claimed": "running", "pending": "to do"}
@@ -56,11 +59,11 @@ def _text(study: Study, state: Any, counts: dict[str, Counter[str]]) -> str:
     return "\n".join(lines)
 
 
-def notes(state: Any) -> list[str]:
+def notes(state: "State") -> list[str]:
     """What a user must know beside the counts: failures by class, unreadable shards, differing successes, runs."""
     lines = []
     failures = state.failures()
-    by_class: dict[str, list[Any]] = {}
+    by_class: dict[str, list[Failure]] = {}
     for failure in failures:
         by_class.setdefault(failure.failure, []).append(failure)
     for name, group in sorted(by_class.items()):
@@ -80,7 +83,7 @@ def notes(state: Any) -> list[str]:
     ]
 
 
-def next_command(study: Study, state: Any, counts: dict[str, Counter[str]]) -> str:
+def next_command(study: Study, state: "State", counts: dict[str, Counter[str]]) -> str:
     """What to type now."""
     open_units = sum(counter["pending"] + counter["waiting"] for counter in counts.values())
     claimed = sum(counter["claimed"] for counter in counts.values())

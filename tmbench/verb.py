@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tmbench.errors import TmbenchError
+
+if TYPE_CHECKING:
+    from tmbench.engine.state import State
+    from tmbench.study.plan import Plan
 
 
 def parser(verb: str, about: str) -> argparse.ArgumentParser:
@@ -61,15 +65,15 @@ def guarded(work: Callable[[Sequence[str] | None], int]) -> Verb:
 class Study:
     """A sweep, resolved, and where it lives."""
 
-    plan: Any  # tmbench.study.plan.Plan; named so to keep this module light to import
+    plan: "Plan"
     store: Path
     out: Path
     extra: dict[str, Any]
     command: str
     """The overrides as the user typed them, for the next command."""
 
-    def state(self) -> Any:
-        """The plan's :class:`~tmbench.engine.state.State`, its costs learnt from what is finished."""
+    def state(self) -> "State":
+        """The plan against its store, its costs learnt from what is finished."""
         from tmbench.engine.records import Records
         from tmbench.engine.state import State, learnt_minutes
 

@@ -30,6 +30,12 @@ def test_every_setup_by_its_number(setups):
     assert [s.number for s in everything] == list(range(len(setups)))
 
 
+def test_the_pools_of_a_query(setups):
+    assert [pools.shape for pools in setups.pools("q")] == [(4, 3), (1, 4)]
+    assert [pools.tolist() for pools in setups.pools("r")] == [[[1, 3]]]
+    assert setups.pools("nobody") == []
+
+
 @pytest.mark.parametrize("number", [-1, 24])
 def test_a_number_that_does_not_exist(setups, number):
     with pytest.raises(IndexError, match="the study has 24"):

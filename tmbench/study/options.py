@@ -49,6 +49,13 @@ class Cluster(Option):
     chunks_per_worker: int = Field(default=1, ge=1)
     flush_seconds: float = Field(default=5.0, gt=0, le=10)
 
+    @property
+    def processes(self) -> int:
+        """How many worker processes run at a time; 0 is none, the work is done by the caller."""
+        from tmbench.engine.clusters import cores
+
+        return 0 if self.kind == "debug" else self.workers or cores()
+
 
 class Paths(Option):
     """Where the store of units and the output of sweeps lie; relative to the working directory."""

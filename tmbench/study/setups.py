@@ -91,6 +91,11 @@ class Setups:
         """The blocks, in order."""
         return iter(self.blocks)
 
+    def pools(self, query: str) -> list[NDArray[np.int64]]:
+        """The pools of a query, one array (P, k) a pool rule; they are the same for every recipe and level."""
+        mine = [block for block in self.blocks if block.query == query]
+        return [block.members() for block in mine if (block.recipe, block.level) == (mine[0].recipe, mine[0].level)]
+
     def at(self, number: int) -> Setup:
         """Setup ``number``.
 
