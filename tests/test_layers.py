@@ -7,7 +7,7 @@ import pytest
 
 import tmbench
 
-BASE = {"errors", "identity", "functions", "folders", ""}
+BASE = {"errors", "files", "identity", "functions", "folders", ""}
 MAY_IMPORT = {
     "metrics": set(),
     "stats": set(),

@@ -113,7 +113,7 @@ def _finish(study: Study, report: "Report") -> int:
     scores = counts["score"]
     print(
         f"{study.plan.sweep.name}: {done:,} of {total:,} units and {scores['done']:,} of {sum(scores.values()):,} "
-        f"scores are done; this run did {report.claimed:,} units"
+        f"scores are done; this run did {report.finished:,} units"
     )
     print(f"next: {next_command(study, state, counts)}")
     complete = done == total and scores["done"] == sum(scores.values())

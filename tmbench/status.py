@@ -45,10 +45,8 @@ def _facts(state: "State", counts: dict[str, Counter[str]]) -> dict[str, Any]:
 
 
 def _text(study: Study, state: "State", counts: dict[str, Counter[str]]) -> str:
-    from tmbench.engine.state import STATUSES
-
     heads = {"claimed": "running", "pending": "to do"}
-    columns = [s for s in ("done", "claimed", "failed", "waiting", "pending") if s in STATUSES]
+    columns = ("done", "claimed", "failed", "waiting", "pending")
     lines = ["".join([f"{'':<10}", *(f"{heads.get(name, name):>9}" for name in columns)])]
     for stage, counter in counts.items():
         if counter:

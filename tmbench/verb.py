@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,14 +94,14 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     from tmbench.study.sweep import load_sweep, parse
 
     request = parse(arguments.overrides, extra)
-    folders = OptionFolders(arguments.config_dir)
+    folders = OptionFolders([*arguments.config_dir, *request.folders])
     for path in folders.shadowed():
         print(f"warning: {path} has no effect: an option of that name exists already. Rename it.", file=sys.stderr)
     sweep = load_sweep(request)
     options = compose(sweep, request.settings, folders)
     plan = planning.build(sweep, options)
-    words = [f"--config-dir {folder}" for folder in arguments.config_dir]
-    words += [text for text in arguments.overrides if text.partition("=")[0] not in extra]
+    words = [f"--config-dir {_quoted(folder)}" for folder in arguments.config_dir]
+    words += [_quoted(text) for text in arguments.overrides if text.partition("=")[0] not in extra]
     return Study(
         plan,
         Path(options.paths.store).expanduser().absolute(),
@@ -107,6 +109,11 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
         request.extra,
         " ".join(words),
     )
+
+
+def _quoted(word: str) -> str:
+    """``word`` as a shell reads it back; brackets stay bare, because bash leaves them and quotes hide the names."""
+    return word if re.fullmatch(r"[\w@%+=:,./\[\]~-]+", word) else shlex.quote(word)
 
 
 def amount(minutes: float) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tmbench.engine.artifacts import CorruptArtifact, artifact_path, read_artifact, write_artifact
-from tmbench.engine.files import StoreError
+from tmbench.files import StoreError
 
 
 @pytest.fixture

@@ -32,6 +32,20 @@ def test_released_units_are_free(tmp_path):
     assert claim(tmp_path, ["a"])[0].units == {"a"}
 
 
+def test_a_torn_claim_holds_nothing(tmp_path):
+    first, _ = claim(tmp_path, ["a"])
+    first.path.write_text('{"owner": {"ho')
+    second, _ = claim(tmp_path, ["a"])
+    assert second.units == {"a"}
+    assert second.path != first.path
+
+
+def test_a_number_is_never_free_again(tmp_path):
+    first, _ = claim(tmp_path, ["a"])
+    first.release()
+    assert claim(tmp_path, ["a"])[0].path.name > first.path.name
+
+
 def test_many_at_once_share_without_overlap(tmp_path):
     start = str(time.time() + 1.0)
     arguments = [sys.executable, "-c", TRY, str(tmp_path), start]

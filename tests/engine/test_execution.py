@@ -98,7 +98,45 @@ def test_lost_weights_are_made_again_only_when_somebody_needs_them(tmp_path):
     weights.unlink()
     assert statuses(units, tmp_path) == ["done", "done"]
     units.append(work.unit(2, after=source.id))
-    assert statuses(units, tmp_path) == ["pending", "done", "waiting"]
+    assert [unit.id for unit in State(units, tmp_path / "store").to_do()] == [source.id, units[2].id]
+
+
+def test_retry_makes_lost_weights_again_as_well(tmp_path):
+    source = work.unit(0, stage="pretrain")
+    units = [source, does(work.unit(1, after=source.id), "raise")]
+    weights = artifact_path(tmp_path / "store", "pretrain", source.id)
+    write_artifact(weights, {})
+    execution(units, tmp_path).start()
+    weights.unlink()
+    assert State(units, tmp_path / "store").to_do() == []
+    assert [unit.id for unit in State(units, tmp_path / "store").to_do({"failed"})] == [unit.id for unit in units]
+
+
+def test_units_whose_source_failed_are_not_claimed(tmp_path):
+    source = does(work.unit(0, stage="pretrain"), "raise")
+    units = [source, work.unit(1, after=source.id)]
+    execution(units, tmp_path).start()
+    assert execution(units, tmp_path).start().claimed == 0
+
+
+def test_a_score_that_kills_its_worker_is_recorded_though_its_pass_was_done(tmp_path):
+    unit = work.unit(0, stage="features", scores=2)
+    execution([replace(unit, scores=unit.scores[:1])], tmp_path).start()
+    deadly = does(unit, "die")
+    for attempt in range(1, 4):
+        execution([deadly], tmp_path, workers=1).start()
+        (failure,) = State([deadly], tmp_path / "store").failures()
+        assert (failure.id, failure.failure, failure.attempts) == (unit.scores[1].id, "killed", attempt)
+    assert statuses([deadly], tmp_path) == ["failed"]
+    assert execution([deadly], tmp_path, workers=1).start().claimed == 0
+
+
+def test_a_worker_that_cannot_start_is_said(tmp_path):
+    code = tmp_path / "broken.py"
+    code.write_text("import os\n\nos._exit(3)\n")
+    report = execution([work.unit(0)], tmp_path, workers=1, perform=f"{code}:perform").start()
+    assert any("died before it could start" in problem for problem in report.problems)
+    assert statuses([work.unit(0)], tmp_path) == ["pending"]
 
 
 def test_a_new_score_asks_for_the_score_alone(tmp_path):

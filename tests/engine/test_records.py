@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tmbench.engine.files import StoreError
 from tmbench.engine.records import Records, RecordWriter, row, set_aside, write_shard
+from tmbench.files import StoreError
 
 
 def done(id, value, finished, measure="accuracy", **more):

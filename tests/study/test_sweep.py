@@ -68,6 +68,8 @@ def test_an_unknown_sweep_names_the_nearest():
         ({"source": ["a", "a"]}, "named twice: a"),
         ({"exclude": [{"metric": ["x"]}]}, "is no axis to exclude by"),
         ({"source": []}, "source"),
+        ({"exclude": [{}]}, "exclude everything"),
+        ({"exclude": [{"recipe": ["head"]}]}, "is no axis to exclude by"),
     ],
 )
 def test_a_wrong_sweep_is_explained(tmp_path, changes, says):
@@ -84,7 +86,7 @@ def test_broken_yaml_and_missing_files(tmp_path):
 
 
 def test_exclude_matches_all_named_axes(tmp_path):
-    loaded = load_sweep(parse([f"sweep={sweep(tmp_path, exclude=[{'source': ['a'], 'recipe': ['head']}])}"]))
-    assert loaded.excludes(source="a", recipe="head")
-    assert not loaded.excludes(source="b", recipe="head")
+    loaded = load_sweep(parse([f"sweep={sweep(tmp_path, exclude=[{'source': ['a'], 'target': ['t']}])}"]))
+    assert loaded.excludes(source="a", target="t")
+    assert not loaded.excludes(source="b", target="t")
     assert not loaded.excludes(source="a")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tmbench.engine.files import whole_file
 from tmbench.errors import TmbenchError
+from tmbench.files import whole_file
 
 
 class CorruptArtifact(TmbenchError):

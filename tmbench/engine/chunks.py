@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tmbench.engine.files import whole_file
 from tmbench.engine.units import Score, Unit
+from tmbench.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tmbench.engine.files import StoreError
+from tmbench.files import StoreError, whole_file
 
 STALE_SECONDS = 180.0
 """A claim from another host whose file was not touched for so long belongs to a dead run."""
@@ -78,9 +78,9 @@ class Claim:
             os.utime(self.path)
 
     def release(self) -> None:
-        """Give the units back."""
-        if self.path.exists():
-            self.path.rename(self.path.with_suffix(".released"))
+        """Give the units back. The file stays: a number that was free again could be taken on an old reading."""
+        with whole_file(self.path) as stream:
+            stream.write(_content(self.owner, ()))
 
 
 def held_claims(folder: Path) -> list[Claim]:
@@ -89,10 +89,14 @@ def held_claims(folder: Path) -> list[Claim]:
     for path in sorted(folder.glob("*.json")):
         try:
             content = json.loads(path.read_text())
-        except FileNotFoundError:  # released while we looked
+        except ValueError:  # torn by a crash of the machine, so its run is gone as well
             continue
         claims.append(Claim(path, Owner(**content["owner"]), frozenset(content["units"])))
-    return [claim for claim in claims if claim.held()]
+    return [claim for claim in claims if claim.units and claim.held()]
+
+
+def _content(owner: Owner, units: Collection[str]) -> bytes:
+    return json.dumps({"owner": vars(owner), "units": sorted(units)}).encode()
 
 
 def claim(folder: Path, wanted: Collection[str]) -> tuple[Claim, list[Claim]]:
@@ -105,18 +109,18 @@ def claim(folder: Path, wanted: Collection[str]) -> tuple[Claim, list[Claim]]:
         StoreError: when the folder cannot be written.
     """
     owner = Owner.current()
-    temporary = folder / f".{uuid.uuid4().hex}.tmp"
+    draft = folder / f".{uuid.uuid4().hex}.draft"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         while True:
             # The number is chosen before the claims are read: a claim that appears in between takes that number.
             number = _next_number(folder)
             others = [other for other in held_claims(folder) if other.units.intersection(wanted)]
             free = frozenset(wanted).difference(*(other.units for other in others))
             path = folder / f"{number:06d}.json"
-            temporary.write_text(json.dumps({"owner": vars(owner), "units": sorted(free)}))
+            with whole_file(draft) as stream:
+                stream.write(_content(owner, free))
             try:
-                path.hardlink_to(temporary)
+                path.hardlink_to(draft)
             except FileExistsError:
                 continue
             return Claim(path, owner, free), others
@@ -124,9 +128,9 @@ def claim(folder: Path, wanted: Collection[str]) -> tuple[Claim, list[Claim]]:
         raise StoreError(f"cannot write {folder}: {error.strerror or error}. Make room or mend the folder.") from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            draft.unlink()
 
 
 def _next_number(folder: Path) -> int:
-    numbers = [int(path.stem) for path in folder.iterdir() if path.stem.isdigit()]
+    numbers = [int(path.stem) for path in folder.glob("*.json")]
     return max(numbers, default=0) + 1

@@ -86,8 +86,11 @@ class LocalProcesses:
                         continue
                     number = worker.chunk.number
                     deaths[number] = deaths.get(number, 0) + 1
+                    started = worker.marker.is_file()
                     successor = _successor(worker, died, str(job.paths.stderr))
-                    if successor is not None and deaths[number] < MAX_DEATHS:
+                    if not started or (successor and deaths[number] >= MAX_DEATHS):
+                        problems.append(_given_up(deaths[number], str(job.paths.stderr)))
+                    elif successor:
                         waiting.append(successor)
                 if problems:
                     waiting.clear()  # no place to keep results: let what runs end, start nothing
@@ -96,6 +99,11 @@ class LocalProcesses:
                 job.cancel()
             raise
         return problems
+
+
+def _given_up(deaths: int, log: str) -> str:
+    times = "before it could start" if deaths == 1 else f"{deaths} times"
+    return f"a worker died {times}; its other units are left to the next run. What it said last: {log}"
 
 
 def _problem(job: Any) -> list[str]:
@@ -118,10 +126,11 @@ def _successor(worker: Worker, died: Died, log: str) -> Worker | None:
     # A failure of an earlier run may be what this one was asked to try again.
     failed_now = {id for id, record in records.failures.items() if record["run"] == worker.run}
     settled = failed_now.union(records.results)
+    finished = done_units(units, settled)
     for unit in units:
-        if unit.id == culprit and unit.id not in settled:
+        if unit.id == culprit and unit.id not in finished:
             died(unit, log)
-    skip = {*worker.skip, culprit, *done_units(units, settled)}
+    skip = {*worker.skip, culprit, *finished}
     left = [unit for unit in units if unit.id not in skip]
     worker.marker.unlink(missing_ok=True)
     return replace(worker, skip=tuple(sorted(skip - {""}))) if left else None

@@ -10,18 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tmbench.engine.artifacts import artifact_path
 from tmbench.engine.chunks import freeze
 from tmbench.engine.claims import Claim, claim
 from tmbench.engine.clusters import InProcess, LocalProcesses, Runner
-from tmbench.engine.files import whole_file
 from tmbench.engine.progress import Progress
 from tmbench.engine.provenance import commit
-from tmbench.engine.records import Records, row, set_aside, write_shard
-from tmbench.engine.state import State
+from tmbench.engine.records import Records, set_aside, write_shard
+from tmbench.engine.state import State, has_inputs
 from tmbench.engine.units import Unit
-from tmbench.engine.worker import THREAD_VARIABLES, Worker
-from tmbench.identity import canonical
+from tmbench.engine.worker import THREAD_VARIABLES, Worker, failure_rows
+from tmbench.errors import TmbenchError
+from tmbench.files import whole_file
+
+
+class WorkerDied(TmbenchError):
+    """A worker's process ended without a word."""
+
+    failure = "killed"
 
 
 @dataclass
@@ -29,6 +34,8 @@ class Report:
     """What a run has to tell."""
 
     claimed: int = 0
+    finished: int = 0
+    """Units that this run did, well or badly."""
     elsewhere: list[Claim] = field(default_factory=list)
     set_aside: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -89,14 +96,12 @@ class Execution:
             stream.write(json.dumps(content, indent=1, sort_keys=True).encode())
         first = [unit for unit in units if not unit.after]
         # Random sources wait for nobody, so they fill the first wave beside the pretraining.
-        with Progress(units, self.store, run, own):
+        with Progress(units, self.store, run, own) as progress:
             self._wave("wave1", first, folder, run, own, report)
-            if report.problems:
-                return
-            second = [
-                unit for unit in units if unit.after and artifact_path(self.store, "pretrain", unit.after).exists()
-            ]
-            self._wave("wave2", second, folder, run, own, report)
+            if not report.problems:
+                second = [unit for unit in units if unit.after and has_inputs(unit, self.store)]
+                self._wave("wave2", second, folder, run, own, report)
+            report.finished = sum(sum(counter.values()) for counter in progress.counts())
 
     def _wave(self, name: str, units: Sequence[Unit], folder: Path, run: str, own: Claim, report: Report) -> None:
         if not units:
@@ -110,19 +115,9 @@ class Execution:
         ]
 
         def died(unit: Unit, log: str) -> None:
-            record = row(
-                id=unit.id,
-                unit=unit.id,
-                stage=unit.stage,
-                name=unit.name,
-                status="failed",
-                failure="killed",
-                message="the worker died while it did this unit (killed from outside, or out of memory)",
-                log=log,
-                run=run,
-                key=canonical(unit.key),
-            )
-            write_shard(self.store / "records", f"{run}-deaths", [record])
+            error = WorkerDied("killed from outside, or out of memory, while it did this unit")
+            rows = [{**record, "run": run} for record in failure_rows(unit, error, log)]
+            write_shard(self.store / "records", f"{run}-deaths", rows)
 
         report.problems += self._runner(folder).run(workers, died)
 

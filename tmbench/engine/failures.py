@@ -17,11 +17,16 @@ MAX_ATTEMPTS = 3
 """A unit that failed so often for the machine's sake is left to `retry=`."""
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+"""How CUDA, torch's CPU allocator and the system say it."""
+
+
 def classify(error: BaseException) -> str:
     """The class of ``error``: what it says of itself (``failure``), else by type and text."""
     own = getattr(error, "failure", None)
     if own in CLASSES:
         return str(own)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         return "out_of_memory"
     return "missing_data" if isinstance(error, FileNotFoundError) else "bug"

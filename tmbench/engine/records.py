@@ -5,6 +5,7 @@ reader sees half a shard, and nothing is ever changed. Readers merge: a success 
 wins, and two successes that differ are reported, because they mean that the work is not deterministic.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tmbench.engine.files import StoreError, whole_file
+from tmbench.files import StoreError, whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,10 +99,10 @@ class RecordWriter:
         Raises:
             StoreError: when an earlier flush failed.
         """
-        if self._problem:
-            raise self._problem
         with self._lock:
             self._rows.extend(rows)
+        if self._problem:
+            raise self._problem
 
     def flush(self) -> None:
         """Write what is pending as one shard.
@@ -178,7 +179,15 @@ class Records:
                 continue
             self.shards.add(path.name)
             try:
-                rows = pq.ParquetFile(path).read().to_pylist()
+                content = path.read_bytes()
+            except FileNotFoundError:  # set aside by another run
+                continue
+            except OSError as error:  # a passing error of the file system is no reason to give a shard up
+                raise StoreError(
+                    f"cannot read {path}: {error.strerror or error}. Mend that, then try again."
+                ) from error
+            try:
+                rows = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
             except (OSError, pa.ArrowException):
                 self.broken.append(path)
                 continue
@@ -214,7 +223,11 @@ class Records:
 
 def set_aside(records: Records) -> list[Path]:
     """Rename unreadable shards to ``*.broken``, so that they are reported once and never read again."""
-    return [path.rename(path.with_suffix(".broken")) for path in records.broken if path.exists()]
+    moved = []
+    for path in records.broken:
+        with contextlib.suppress(FileNotFoundError):  # another run was faster
+            moved.append(path.rename(path.with_suffix(".broken")))
+    return moved
 
 
 def now() -> float:

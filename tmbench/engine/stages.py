@@ -3,6 +3,7 @@
 Only workers import this module; it is the one place where torch comes in.
 """
 
+import math
 import traceback
 from typing import Any
 
@@ -13,7 +14,9 @@ from tmbench.engine.artifacts import Artifact, CorruptArtifact, read_artifact, w
 from tmbench.engine.records import now, row
 from tmbench.engine.units import Score, Unit
 from tmbench.engine.worker import Rows, Workbench, failure_row
+from tmbench.errors import ConfigError, TmbenchError
 from tmbench.features import extract
+from tmbench.features.extraction import has_layer
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, canonical
 from tmbench.metrics import evaluate
@@ -54,31 +57,34 @@ def _truth(unit: Unit, bench: Workbench) -> Rows:
 
 
 def _features(unit: Unit, bench: Workbench) -> Rows:
-    rows: Rows = []
-    artifact = _stored_pass(unit, bench)
-    if artifact is None:
-        source, weights, facts = _source(unit, bench)
-        network = build(source, weights)
-        arrays = extract(
-            network, source, load(Target.model_validate(unit.config["target"]), "train"), unit.config["layers"]
-        )
-        parameters = parameter_count(network)
-        artifact = Artifact(arrays, {"parameters": float(parameters), **facts})
-        write_artifact(bench.artifact("features", unit.id), artifact.arrays, artifact.facts)
-        rows.append(_done(unit, "", None, {"samples": len(arrays["labels"]), "parameters": parameters}))
+    stored = _stored_pass(unit, bench)
+    owed = {score.id: score for score in unit.scores}  # two levels may ask for one score
+    layers = {score.config["layer"] for score in owed.values()} or set(unit.config["layers"])
+    if stored is None or not {_array(layer) for layer in layers} <= set(stored.arrays):
+        stored = _pass(unit, bench, stored)
+    done = _done(unit, "", None, {"samples": len(stored.arrays["labels"]), **stored.facts})
     samples: dict[str, Sample] = {}  # one a layer, so that the metrics share its decompositions
-    rows += [_score(unit, score, artifact, samples, bench) for score in unit.scores]
-    return rows
+    return [done, *(_score(unit, score, stored, samples, bench) for score in owed.values())]
 
 
 def _stored_pass(unit: Unit, bench: Workbench) -> Artifact | None:
-    """The pass as stored, where it is there, whole, and has every layer asked for."""
+    """The pass as stored, where it is there and whole."""
     try:
-        artifact = read_artifact(bench.artifact("features", unit.id))
+        return read_artifact(bench.artifact("features", unit.id))
     except (FileNotFoundError, CorruptArtifact):
         return None  # the pass is this unit's own to repeat
-    wanted = {_array(layer) for layer in unit.config["layers"]}
-    return artifact if wanted <= set(artifact.arrays) else None
+
+
+def _pass(unit: Unit, bench: Workbench, stored: Artifact | None) -> Artifact:
+    """Run the source over the target and store every layer asked for, by this sweep or by an earlier one."""
+    source, weights, facts = _source(unit, bench)
+    network = build(source, weights)
+    layers = {*unit.config["layers"], *(name.removeprefix(_array("")) for name in (stored.arrays if stored else ()))}
+    available = [layer for layer in sorted(layers) if has_layer(network, layer)]
+    arrays = extract(network, source, load(Target.model_validate(unit.config["target"]), "train"), available)
+    artifact = Artifact(arrays, {"parameters": float(parameter_count(network)), **facts})
+    write_artifact(bench.artifact("features", unit.id), artifact.arrays, artifact.facts)
+    return artifact
 
 
 def _array(layer: str) -> str:
@@ -129,6 +135,8 @@ def _score(
 
 
 def _sample(unit: Unit, layer: str, artifact: Artifact) -> Sample:
+    if _array(layer) not in artifact.arrays:
+        raise ConfigError(f"{unit.source} has no layer '{layer}'. Leave that level or that source out of the sweep.")
     return Sample(
         artifact.arrays[_array(layer)],
         artifact.arrays["labels"],
@@ -138,7 +146,15 @@ def _sample(unit: Unit, layer: str, artifact: Artifact) -> Sample:
     )
 
 
+class NotFiniteResult(TmbenchError):
+    """A training came to NaN or infinity, which is a failure and never a result."""
+
+    failure = "nan"
+
+
 def _done(unit: Unit, measure: str, value: float | None, details: dict[str, Any]) -> dict[str, Any]:
+    if value is not None and not math.isfinite(value):
+        raise NotFiniteResult(f"{measure} is {value}.")
     return row(
         id=unit.id,
         unit=unit.id,

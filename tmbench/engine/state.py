@@ -15,7 +15,6 @@ from tmbench.errors import TmbenchError
 from tmbench.identity import canonical
 
 Status = Literal["done", "failed", "claimed", "waiting", "pending"]
-STATUSES: tuple[Status, ...] = ("done", "failed", "claimed", "waiting", "pending")
 
 
 class KeyCollision(TmbenchError):
@@ -61,7 +60,6 @@ class State:
         self.status: dict[str, Status] = {}
         for unit in self.units:
             self.status[unit.id] = self._status(unit)
-        self._revive_sources()
 
     def _check_keys(self) -> None:
         for unit in self.units:
@@ -83,20 +81,6 @@ class State:
             return "waiting"
         return "pending"
 
-    def _revive_sources(self) -> None:
-        """A finished pretraining whose weights are gone is to do again, but only where somebody needs them."""
-        needed = {unit.after for unit in self.units if unit.after and self.status[unit.id] == "pending"}
-        gone = {
-            id
-            for id in needed
-            if self.status.get(id) == "done" and not artifact_path(self.store, "pretrain", id).exists()
-        }
-        for unit in self.units:
-            if unit.id in gone:
-                self.status[unit.id] = "claimed" if unit.id in self.claimed else "pending"
-            elif unit.after in gone and self.status[unit.id] == "pending":
-                self.status[unit.id] = "waiting"
-
     def settled(self, id: str, retry: Collection[str] = ()) -> bool:
         """Whether nothing more is to be done for ``id``: it succeeded, or failed in a way that is not tried again."""
         if id in self.records.results:
@@ -113,18 +97,25 @@ class State:
         return [score.id for score in unit.scores if not self.settled(score.id, retry)]
 
     def to_do(self, retry: Collection[str] = ()) -> list[Unit]:
-        """The units a run has to do now or after this wave; a features unit keeps only the scores it still owes.
+        """The units a run has to do; a features unit keeps only the scores it still owes.
 
-        ``retry`` names classes of failures to try again (``failed`` for all).
+        A unit whose weights are not there, and are not made by this run either, is left out. Finished pretraining
+        whose weights are gone is done again, but only where somebody needs them.
+
+        Args:
+            retry: classes of failures to try again (``failed`` for all).
         """
-        todo = []
+        todo: dict[str, Unit] = {}
         for unit in self.units:
             status = self.status[unit.id]
             if status == "claimed" or (status in ("done", "failed") and not self._tried_again(unit, retry)):
                 continue
             owed = set(self.owed_scores(unit, retry))
-            todo.append(replace(unit, scores=tuple(score for score in unit.scores if score.id in owed)))
-        return todo
+            todo[unit.id] = replace(unit, scores=tuple(score for score in unit.scores if score.id in owed))
+        missing = {unit.after for unit in todo.values() if not has_inputs(unit, self.store)}
+        again = {unit.id: unit for unit in self.units if unit.id in missing and self.status[unit.id] == "done"}
+        todo = {**again, **todo}
+        return [unit for unit in todo.values() if has_inputs(unit, self.store) or unit.after in todo]
 
     def _tried_again(self, unit: Unit, retry: Collection[str]) -> bool:
         return not self.settled(unit.id, retry) or bool(self.owed_scores(unit, retry))
@@ -165,6 +156,13 @@ class State:
     def minutes_left(self) -> float:
         """Estimated single-worker minutes of what is neither done nor given up."""
         return sum(unit.minutes for unit in self.units if self.status[unit.id] not in ("done", "failed"))
+
+
+def has_inputs(unit: Unit, store: Path) -> bool:
+    """Whether what the unit reads is in the store: weights, or for scores alone the pass."""
+    if not unit.after or artifact_path(store, "pretrain", unit.after).exists():
+        return True
+    return unit.stage == "features" and artifact_path(store, "features", unit.id).exists()
 
 
 def _failure(record: dict[str, Any], attempts: int) -> Failure:

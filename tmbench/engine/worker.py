@@ -21,9 +21,9 @@ from tmbench.engine.artifacts import artifact_path
 from tmbench.engine.chunks import Chunk
 from tmbench.engine.claims import Owner
 from tmbench.engine.failures import classify
-from tmbench.engine.files import StoreError
 from tmbench.engine.records import RecordWriter, now, row
 from tmbench.engine.units import Unit
+from tmbench.files import StoreError
 from tmbench.functions import find_function
 from tmbench.identity import canonical
 

@@ -58,6 +58,11 @@ def extract(
     return out | {"labels": data.labels}
 
 
+def has_layer(network: nn.Module, layer: str) -> bool:
+    """Whether :func:`extract` can read ``layer`` from ``network``."""
+    return layer == PENULTIMATE or (layer != "" and layer in dict(network.named_modules()))
+
+
 def _listen(network: nn.Module, layer: str, taken: dict[str, Tensor]) -> torch.utils.hooks.RemovableHandle:
     """Put the output of the module ``layer`` into ``taken`` at every pass."""
     modules = dict(network.named_modules())

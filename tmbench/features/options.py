@@ -9,16 +9,16 @@ class Level(BaseModel):
     """A place in the network where one vector an image is read.
 
     Attributes:
-        reading: ``global``, the mean over all positions; ``prediction``, the source head's output.
-        layer: ``penultimate`` (what the source's head sees), ``head`` (with the reading ``prediction``), or the
-            dotted name of a module of the network, such as ``stages.1`` or ``blocks.2``.
+        reading: ``global``, the mean over all positions.
+        layer: ``penultimate`` (what the source's head sees), or the dotted name of a module of the network, such as
+            ``stages.1`` or ``blocks.1``.
         title: a few words for people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"title"})
 
-    reading: Literal["global", "prediction"]
+    reading: Literal["global"]
     layer: str = Field(default="penultimate", min_length=1)
     title: str = ""
 

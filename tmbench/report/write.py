@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tmbench.files import whole_file
 from tmbench.report.tables import build_tables
 from tmbench.stats.cells import Cells
 from tmbench.stats.outcomes import Outcomes
@@ -68,8 +69,6 @@ def write_report(
 
 
 def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with whole_file(path) as stream:
+        stream.write(content)
     return path

@@ -64,6 +64,8 @@ def train(network: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, ra
             scheduler.step()
             total += loss.item() * len(batch)
         curve.append(total / len(labels))
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise Diverged(f"the weights are not finite after the last step at learning rate {rate:g}.")
     network.eval()
     return curve
 

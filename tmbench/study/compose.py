@@ -134,12 +134,21 @@ class _Entry:
     def content(self, config: dict[str, Any]) -> dict[str, Any]:
         """The option as composed, with a user's ``file.py:function`` made absolute."""
         kind, place = self.place.split(".")
-        return locate_functions(config["option"][kind][place], self.path.parent)
+        # A source may name a target of the same user, whose code lies in that group's folder.
+        top = self.path.parents[self.group.count("/") + self.name.count("/") + 1]
+        folders = [self.path.parent, *(top / group for group in GROUPS)]
+        return locate_functions(config["option"][kind][place], folders)
 
 
 def _wanted(sweep: Sweep, folders: OptionFolders) -> list[_Entry]:
     """The options to compose, each with the package it is relocated to."""
     entries: list[_Entry] = []
+    for rule in sweep.exclude:
+        for group, names in rule.items():
+            known = folders.names(group)
+            for name in names:
+                if name not in known:
+                    raise unknown(group, name, known, where=f"sweep {sweep.name}, exclude")
     for group in GROUPS:
         names = getattr(sweep, group)
         if group == "recipe":
@@ -187,16 +196,17 @@ def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFo
         raise ConfigError(f"the configuration cannot be composed: {error}") from error
 
 
-def locate_functions(content: Any, folder: Path) -> Any:
-    """A copy of ``content`` in which ``function: file.py:name`` is absolute, seen from the option file's folder."""
+def locate_functions(content: Any, folders: Sequence[Path]) -> Any:
+    """A copy of ``content`` in which ``function: file.py:name`` is absolute: in the first folder that has the file."""
     if isinstance(content, list):
-        return [locate_functions(item, folder) for item in content]
+        return [locate_functions(item, folders) for item in content]
     if not isinstance(content, dict):
         return content
-    out = {key: locate_functions(value, folder) for key, value in content.items()}
+    out = {key: locate_functions(value, folders) for key, value in content.items()}
     reference = out.get("function")
     if isinstance(reference, str):
         place, _, name = reference.rpartition(":")
         if place.endswith(".py") and not Path(place).is_absolute():
-            out["function"] = f"{(folder / place).resolve()}:{name}"
+            found = next((folder / place for folder in folders if (folder / place).is_file()), folders[0] / place)
+            out["function"] = f"{found.resolve()}:{name}"
     return out

@@ -17,6 +17,7 @@ from tmbench.identity import canonical
 from tmbench.metrics.registry import Metric, metric_of
 from tmbench.sources.options import Source
 from tmbench.study.compose import Options
+from tmbench.study.pools import pool_size
 from tmbench.study.setups import Setups
 from tmbench.study.sweep import Sweep
 from tmbench.targets.options import Target
@@ -136,7 +137,11 @@ def _check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
         "target": {name: target.key() for name, target in options.target.items()},
         "metric": {name: metrics[name].key(option.parameters) for name, option in options.metric.items()},
         "level": {name: level.key() for name, level in options.level.items()},
+        "measure": {name: measure.function for name, measure in options.measure.items()},
     }
+    for task in {task for task, _ in options.recipe}:
+        of_task = {name: recipe.key() for (of, name), recipe in options.recipe.items() if of == task}
+        keys[f"{task} recipe"] = of_task
     for group, named in keys.items():
         first: dict[str, str] = {}
         for name, key in named.items():
@@ -162,27 +167,32 @@ def _fits(metric: Metric, source: Source) -> bool:
 
 
 def _pretrain_units(options: Options, cells: Sequence[tuple[str, str]]) -> list[Unit]:
-    """One unit for each set of weights; sources that share it (two names, one key) share the unit."""
-    units: dict[str, Unit] = {}
+    """One unit for each source that the study trains itself."""
+    units = []
     for name in dict.fromkeys(source for source, _ in cells):
         source = options.source[name]
         if source.pretrained_on is not None:
             key = pretrain_key(source.key())
             id = key_id(key)
             config = {"source": source.model_dump(mode="json")}
-            units.setdefault(id, Unit(id, "pretrain", name, key, config, name, minutes=source.minutes))
-    return list(units.values())
+            units.append(Unit(id, "pretrain", name, key, config, name, minutes=source.minutes))
+    return units
 
 
 def _after(source: Source) -> str:
     return key_id(pretrain_key(source.key())) if source.pretrained_on is not None else ""
 
 
+def _trained(source: Source) -> dict[str, Any]:
+    """The source's key with the id of its pretraining: weights of another version of that are another source."""
+    return {**source.key(), "pretraining": _after(source)}
+
+
 def _features_units(plan: Plan) -> list[Unit]:
     units = []
     for source_name, target_name in plan.cells:
         source, target = plan.options.source[source_name], plan.options.target[target_name]
-        key = unit_key("features", source=source.key(), target=target.key())
+        key = unit_key("features", source=_trained(source), target=target.key())
         id = key_id(key)
         name = f"{source_name} → {target_name}"
         units.append(
@@ -228,11 +238,9 @@ def _truth_units(plan: Plan) -> list[Unit]:
     for source_name, target_name in plan.cells:
         source, target = plan.options.source[source_name], plan.options.target[target_name]
         for recipe_name in plan.sweep.recipe:
-            if plan.sweep.excludes(source=source_name, target=target_name, recipe=recipe_name):
-                continue
             recipe = plan.options.recipe[target.task, recipe_name]
             for seed in plan.sweep.seed:
-                key = unit_key("truth", source=source.key(), target=target.key(), recipe=recipe.key(), seed=seed)
+                key = unit_key("truth", source=_trained(source), target=target.key(), recipe=recipe.key(), seed=seed)
                 units.append(
                     Unit(
                         key_id(key),
@@ -271,11 +279,27 @@ def common_candidates(plan: Plan) -> dict[str, NDArray[np.int64]]:
     }
 
 
+def _check_pools(options: Options, candidates: Mapping[str, NDArray[np.int64]]) -> None:
+    """Refuse two pool rules that form the same pools for a query: each setup counts once."""
+    for query, positions in candidates.items():
+        first: dict[int, str] = {}
+        for name, rule in options.pool.items():
+            size = pool_size(rule, len(positions))
+            twin = first.setdefault(size, name)
+            if size and twin != name:
+                raise ConfigError(
+                    f"pool '{name}' and pool '{twin}' are the same for target '{query}': {size} of its "
+                    f"{len(positions)} candidates. Leave one of them out."
+                )
+
+
 def _setups(plan: Plan) -> Setups:
+    candidates = common_candidates(plan)
+    _check_pools(plan.options, candidates)
     return Setups(
         plan.sweep.recipe,
         plan.sweep.level,
-        common_candidates(plan),
+        candidates,
         plan.options.pool,
         plan.sweep.measure,
         tuple(plan.options.source),

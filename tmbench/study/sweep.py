@@ -51,9 +51,11 @@ class Sweep(Option):
     @classmethod
     def _known_axes(cls, value: tuple[dict[str, tuple[str, ...]], ...]) -> tuple[dict[str, tuple[str, ...]], ...]:
         for rule in value:
+            if not rule:
+                raise ValueError("an empty rule would exclude everything")
             for axis in rule:
-                if axis not in ("source", "target", "recipe"):
-                    raise ValueError(f"'{axis}' is no axis to exclude by; use source, target, recipe")
+                if axis not in ("source", "target"):
+                    raise ValueError(f"'{axis}' is no axis to exclude by; use source, target or both")
         return value
 
     def excludes(self, **names: str) -> bool:
@@ -71,6 +73,8 @@ class Request:
     axes: dict[str, Any] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
     """Overrides of the groups ``cluster`` and ``paths``, left to Hydra."""
+    folders: tuple[str, ...] = ()
+    """The user's folders of option files (``hydra.searchpath``)."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Keys that the verb itself understands (``retry``)."""
 
@@ -87,6 +91,7 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
     sweep: str | None = None
     axes: dict[str, Any] = {}
     settings: list[str] = []
+    folders: list[str] = []
     own: dict[str, Any] = {}
     parser = OverridesParser.create()
     for text in overrides:
@@ -101,14 +106,16 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
             axes[key] = value
         elif key in extra:
             own[key] = value
-        elif key.split(".")[0] in SETTINGS or key == "hydra.searchpath":
+        elif key.split(".")[0] in SETTINGS:
             settings.append(text)
+        elif key == "hydra.searchpath":
+            folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
             raise unknown("key", key, ["sweep", *AXES, *SETTINGS, *extra], where=text)
     if sweep is None:
         names = ", ".join(sorted(sweep_files()))
         raise ConfigError(f"say which study: sweep=NAME or sweep=FILE.yaml. Shipped: {names}.")
-    return Request(sweep, axes, tuple(settings), own)
+    return Request(sweep, axes, tuple(settings), tuple(folders), own)
 
 
 def _plain(override: Any) -> Any:
