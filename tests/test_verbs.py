@@ -191,6 +191,75 @@ def test_run_without_torch_says_what_to_install(tiny, capsys, monkeypatch):
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["metric=leep", "source=[tiny_shapes,tiny_strokes]"],
+        ["metric=[hscore,source_size]", "target=tiny_digits"],
+        ["metric=hscore", "target=tiny_digits", "pool=all", "recipe=head"],
+    ],
+)
+def test_small_selections_have_tables_too(done, capsys, words):
+    code, _, err = said(capsys, "aggregate", *done, "pool=all", *words)
+    assert code == 0, err
+
+
+def test_baselines_alone_do_not_compete(done, capsys):
+    code, _, err = said(capsys, "aggregate", *done, "metric=source_size")
+    assert code == 3
+    assert "name a metric" in err
+
+
+def test_no_setup_is_said_and_nothing_is_overwritten(done, capsys):
+    said(capsys, "aggregate", *done)
+    before = Path("results/tiny/tables/win_rate.csv").read_bytes()
+    words = [*done, "pool=leave_3_out", "source=[tiny_shapes,tiny_strokes]"]
+    assert "warning: no setup: at most 2 candidates" in said(capsys, "plan", *words)[1]
+    code, _, err = said(capsys, "aggregate", *words)
+    assert code == 3
+    assert "say pool=all" in err
+    assert Path("results/tiny/tables/win_rate.csv").read_bytes() == before
+
+
+def test_lost_records_of_stored_passes_come_back(done, capsys):
+    """As after a kill between the artifact and the flush, or with every shard cut short."""
+    before = scores()
+    for shard in Path("results/store/records").iterdir():
+        shard.unlink()
+    code, out, err = said(capsys, "run", *done)
+    assert code == 0, out + err
+    assert scores() == before
+    assert facts(capsys, "status", *done)["failures"] == []
+
+
+def test_a_layer_that_a_source_lacks_fails_that_level_alone(tiny, capsys):
+    Path("conf/level").mkdir()
+    Path("conf/level/deep.yaml").write_text("{reading: global, layer: stages.1}")
+    Path("conf/level/nowhere.yaml").write_text("{reading: global, layer: stages.9}")
+    words = [*tiny, "level=[penultimate,deep,nowhere]", "metric=[hscore,source_size]", "recipe=head", "seed=0"]
+    code, _, err = said(capsys, "run", *words)
+    assert code == 1
+    assert "has no layer 'stages.9'" in err
+    # H-score at three levels on eight cells; the size of a source is one score, whatever the level.
+    status = facts(capsys, "status", *words)
+    assert status["stages"]["score"] == {"done": 8 * 2 + 8 * 3, "failed": 8}
+
+
+def test_a_source_can_be_pretrained_on_a_users_own_target(tiny, capsys):
+    Path("conf/target/mine.py").write_text(
+        "from tmbench.targets.digits import digits\n\n\n"
+        "def mine(split, size, seeds):\n    return digits(split, size, seeds)\n"
+    )
+    Path("conf/target/mine.yaml").write_text(
+        "{task: classification, function: 'mine.py:mine', classes: 10, image_size: 32, "
+        "sizes: {train: 60, validation: 30, test: 60}}"
+    )
+    text = Path("conf/source/tiny_strokes.yaml").read_text().replace("target: strokes", "target: mine")
+    Path("conf/source/on_mine.yaml").write_text(text)
+    plan = facts(capsys, "plan", *tiny, "source=[on_mine,tiny_random]", "target=[mine,tiny_digits]")
+    assert plan["own_cells_left_out"] == 1
+
+
 def test_aggregate_before_run_says_what_to_do(tiny, capsys):
     code, _, err = said(capsys, "aggregate", *tiny)
     assert code == 3
@@ -202,6 +271,10 @@ def test_aggregate_before_run_says_what_to_do(tiny, capsys):
     [
         (["plan", "sweep=dmo"], "no sweep is named 'dmo'. Nearest: 'demo'"),
         (["plan", "sweep=demo", "metric=logmee"], "no metric is named 'logmee'. Nearest: 'logme'"),
+        (["plan", "sweep=demo", "cluster=slurm"], "no cluster is named 'slurm'"),
+        (["plan", "sweep=demo", "cluster.wokers=2"], "Nearest: 'workers'"),
+        (["plan", "sweep=demo", "paths.store=/etc/passwd"], "is a file; name a folder"),
+        (["plan", "sweep=demo", "seed=[]"], "seed from the command line"),
         (["plan", "sweep=demo", "target=[digit]"], "no target is named 'digit'. Nearest: 'digits'"),
         (["run", "sweep=demo", "retry=oom"], "no class of failure is named 'oom'"),
         (["status", "sweep=demo", "clutser=debug"], "Nearest: 'cluster'"),

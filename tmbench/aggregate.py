@@ -1,6 +1,8 @@
 """``tmbench aggregate``: records → tables, figures and one page, as far as the records go."""
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from tmbench.engine.records import Records
     from tmbench.engine.state import State
     from tmbench.study.cells import Gaps
+    from tmbench.study.plan import Plan
 
 
 @guarded
@@ -20,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("aggregate", "From the records of a sweep to its tables, figures and report.html.")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
+    from pandas import DataFrame
+
     from tmbench.errors import NothingMatched
     from tmbench.functions import find_function
     from tmbench.report import build_tables, print_summary, write_report
@@ -31,9 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells, gaps = collect(plan, state.records)
     if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
         raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    if not plan.compared:
+        raise NothingMatched("only baselines are named, and they compete for no win: name a metric beside them.")
+    if not len(plan.setups):
+        raise NothingMatched(f"there is no setup to evaluate: {plan.why_no_setups}")
     measures = {name: find_function(option.function) for name, option in plan.options.measure.items()}
     outcomes = evaluate_study(cells, lambda query: plan.setups.pools(cells.queries[query]), measures)
     tables = build_tables(cells, outcomes, measures=measures)
+    flags = flag_rows(plan, state.records)
+    if flags:
+        tables["flags"] = DataFrame(flags)
     files = write_report(
         study.out,
         cells,
@@ -44,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rebuild=f"tmbench run {study.command} && tmbench aggregate {study.command}",
     )
     print_summary(tables)
-    return _finish(study, state, gaps, files)
+    return _finish(study, state, gaps, files, flags)
 
 
 def provenance(study: Study, records: "Records") -> dict[str, Any]:
@@ -75,10 +87,48 @@ def provenance(study: Study, records: "Records") -> dict[str, Any]:
     }
 
 
-def _finish(study: Study, state: "State", gaps: "Gaps", files: dict[str, Path]) -> int:
+def flag_rows(plan: "Plan", records: "Records") -> list[dict[str, Any]]:
+    """How many cells of each metric bear each flag (``saturated``, ``degenerate``, ``not_converged``)."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for unit in plan.units:
+        for score in unit.scores:
+            for record in records.results.get(score.id, ())[:1]:
+                counts.update((score.level, score.metric, flag) for flag in json.loads(record["flags"]))
+    slice_of = {"scenario": plan.sweep.name, "recipe": "all"}
+    return [
+        {**slice_of, "level": level, "direction": plan.sweep.scenario, "metric": metric, "flag": flag, "cells": count}
+        | {"of": len(plan.cells)}
+        for (level, metric, flag), count in sorted(counts.items())
+    ]
+
+
+def _flag_notes(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"note: {row['metric']} at {row['level']} is {row['flag'].replace('_', ' ')} on {row['cells']} of {row['of']} "
+        "cells: it says little there (tables/flags.csv)"
+        for row in rows
+    ]
+
+
+def _shared_families(plan: "Plan") -> list[str]:
+    """Targets of one family are not independent; until they are resampled together, say so."""
+    families: dict[str, list[str]] = {}
+    for name, target in plan.options.target.items():
+        if target.family:
+            families.setdefault(target.family, []).append(name)
+    return [
+        f"note: targets {', '.join(names)} are of one family and not independent: intervals are too narrow"
+        for names in families.values()
+        if len(names) > 1
+    ]
+
+
+def _finish(study: Study, state: "State", gaps: "Gaps", files: dict[str, Path], flags: list[dict[str, Any]]) -> int:
     from tmbench.status import notes
 
     for line in notes(state):
+        print(line, file=sys.stderr)
+    for line in (*_shared_families(study.plan), *_flag_notes(flags)):
         print(line, file=sys.stderr)
     if gaps.truths or gaps.scores:
         print(

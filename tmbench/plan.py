@@ -70,7 +70,8 @@ def _minutes(state: "State", stage: str) -> float:
 def _inapplicable(plan: "Plan") -> dict[str, int]:
     """Metric → number of cells that it cannot score."""
     sources = [source for source, _ in plan.cells]
-    return dict(Counter(m for s in sources for (source, m) in plan.inapplicable if source == s))
+    counts = {m: sum((source, m) in plan.inapplicable for source in sources) for m in plan.metrics}
+    return {metric: count for metric, count in counts.items() if count}
 
 
 def text(facts: dict[str, Any], study: Study) -> str:
@@ -88,6 +89,8 @@ def text(facts: dict[str, Any], study: Study) -> str:
         _line("truths", stages["truth"], f"{recipes}; {len(facts['seeds'])} seeds each"),
         f"  left      {amount(facts['minutes_left']):>9}   {_on_workers(facts)}",
     ]
+    if not facts["setups"]:
+        lines.append(f"warning: no setup: {study.plan.why_no_setups}")
     verb = "run" if facts["minutes_left"] else "aggregate"
     return "\n".join([*lines, f"next: tmbench {verb} {study.command}"])
 

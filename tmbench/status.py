@@ -94,7 +94,9 @@ def next_command(study: Study, state: "State", counts: dict[str, Counter[str]]) 
             return f"tmbench run {study.command} retry=failed"
         return f"tmbench run {study.command}"
     if failures:
-        return f"tmbench run {study.command} retry={failures[0].failure}   or: tmbench aggregate {study.command}"
+        classes = {failure.failure for failure in failures}
+        retry = classes.pop() if len(classes) == 1 else "failed"
+        return f"tmbench run {study.command} retry={retry}   or: tmbench aggregate {study.command}"
     return f"tmbench aggregate {study.command}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tmbench.errors import TmbenchError
+from tmbench.errors import ConfigError, TmbenchError
 
 if TYPE_CHECKING:
     from tmbench.engine.state import State
@@ -53,7 +53,7 @@ def guarded(work: Callable[[Sequence[str] | None], int]) -> Verb:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt:
-            print("\nstopped. What was finished is kept.", file=sys.stderr)
+            print("\nstopped. What was finished is kept; the same command goes on with the rest.", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader (head, less) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,9 +102,12 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     plan = planning.build(sweep, options)
     words = [f"--config-dir {_quoted(folder)}" for folder in arguments.config_dir]
     words += [_quoted(text) for text in arguments.overrides if text.partition("=")[0] not in extra]
+    store = Path(options.paths.store).expanduser().absolute()
+    if store.exists() and not store.is_dir():
+        raise ConfigError(f"paths.store={store} is a file; name a folder.")
     return Study(
         plan,
-        Path(options.paths.store).expanduser().absolute(),
+        store,
         Path(options.paths.out).expanduser().absolute() / sweep.name,
         request.extra,
         " ".join(words),

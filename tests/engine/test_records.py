@@ -67,6 +67,14 @@ def test_a_shard_cut_short_is_set_aside_and_the_others_are_read(tmp_path):
     assert not Records().merge(tmp_path).broken
 
 
+def test_a_foreign_table_is_no_record(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
+    assert Records().merge(tmp_path).broken == [tmp_path / "x.parquet"]
+
+
 def test_temporary_files_are_not_read(tmp_path):
     (tmp_path / ".x.parquet.tmp").write_bytes(b"half")
     assert not Records().merge(tmp_path).broken

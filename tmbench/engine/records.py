@@ -5,7 +5,6 @@ reader sees half a shard, and nothing is ever changed. Readers merge: a success 
 wins, and two successes that differ are reported, because they mean that the work is not deterministic.
 """
 
-import contextlib
 import json
 import threading
 import time
@@ -187,11 +186,13 @@ class Records:
                     f"cannot read {path}: {error.strerror or error}. Mend that, then try again."
                 ) from error
             try:
-                rows = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
+                table = pq.ParquetFile(pa.BufferReader(content)).read()
             except (OSError, pa.ArrowException):
-                self.broken.append(path)
+                table = None
+            if table is None or not {name for name, _ in COLUMNS} <= set(table.column_names):
+                self.broken.append(path)  # cut short, or nothing that tmbench wrote
                 continue
-            self._add(rows)
+            self._add(table.to_pylist())
         return self
 
     def _add(self, rows: list[dict[str, Any]]) -> None:
@@ -225,8 +226,12 @@ def set_aside(records: Records) -> list[Path]:
     """Rename unreadable shards to ``*.broken``, so that they are reported once and never read again."""
     moved = []
     for path in records.broken:
-        with contextlib.suppress(FileNotFoundError):  # another run was faster
+        try:
             moved.append(path.rename(path.with_suffix(".broken")))
+        except FileNotFoundError:  # another run was faster
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot set {path} aside: {error.strerror or error}. Mend the folder first.") from error
     return moved
 
 

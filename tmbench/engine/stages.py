@@ -59,7 +59,7 @@ def _truth(unit: Unit, bench: Workbench) -> Rows:
 def _features(unit: Unit, bench: Workbench) -> Rows:
     stored = _stored_pass(unit, bench)
     owed = {score.id: score for score in unit.scores}  # two levels may ask for one score
-    layers = {score.config["layer"] for score in owed.values()} or set(unit.config["layers"])
+    layers = {score.config["layer"] for score in owed.values()} - {""} or set(unit.config["layers"])
     if stored is None or not {_array(layer) for layer in layers} <= set(stored.arrays):
         stored = _pass(unit, bench, stored)
     done = _done(unit, "", None, {"samples": len(stored.arrays["labels"]), **stored.facts})
@@ -120,7 +120,7 @@ def _score(
             samples[layer] = _sample(unit, layer, artifact)
         metric = metric_of(find_function(score.config["function"]))
         result = evaluate(metric, samples[layer], score.config["parameters"])
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code may call sys.exit
         log = bench.log(unit, f"{score.name}\n{traceback.format_exc()}")
         return failure_row(unit, error, log, **identity)
     return row(
@@ -135,10 +135,10 @@ def _score(
 
 
 def _sample(unit: Unit, layer: str, artifact: Artifact) -> Sample:
-    if _array(layer) not in artifact.arrays:
+    if layer and _array(layer) not in artifact.arrays:
         raise ConfigError(f"{unit.source} has no layer '{layer}'. Leave that level or that source out of the sweep.")
     return Sample(
-        artifact.arrays[_array(layer)],
+        artifact.arrays[_array(layer)] if layer else None,
         artifact.arrays["labels"],
         logits=artifact.arrays.get("logits"),
         source=artifact.facts,

@@ -73,8 +73,7 @@ class State:
 
     def _status(self, unit: Unit) -> Status:
         if self.settled(unit.id) and not self.owed_scores(unit):
-            failed = any(id in self.records.failures for id in (unit.id, *(score.id for score in unit.scores)))
-            return "failed" if failed else "done"
+            return "failed" if unit.id in self.records.failures else "done"
         if unit.id in self.claimed:
             return "claimed"
         if unit.after and self.status.get(unit.after) not in (None, "done"):

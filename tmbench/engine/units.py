@@ -27,7 +27,7 @@ class Score:
     metric: str
     key: dict[str, Any]
     config: dict[str, Any]
-    """``level``, ``function`` and ``parameters`` as the worker needs them."""
+    """``function``, ``parameters`` and ``layer`` ("" where no features are read) as the worker needs them."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Worker:
                 raise RuntimeError(f"{unit.stage} unit {unit.id} gave no record")
         except StoreError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's code may call sys.exit
             rows, caught = failure_rows(unit, error, bench.log(unit, traceback.format_exc())), []
         if caught:
             bench.log(unit, "".join(f"{w.category.__name__}: {w.message} ({w.filename}:{w.lineno})\n" for w in caught))

@@ -139,7 +139,7 @@ class Sample:
     @cached_property
     def features64(self) -> np.ndarray:
         """(n, d) float64: the features, for arithmetic."""
-        return _read_only(self._need("features").astype(np.float64, copy=False))
+        return _read_only(self._need("features").astype(np.float64, copy=False), given=True)
 
     @cached_property
     def rank_tolerance(self) -> float:
@@ -215,8 +215,14 @@ def softmax(logits: Any) -> np.ndarray:
     return _read_only(np.exp(array, out=array))
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written through; the array itself stays as it is."""
+def _read_only(array: np.ndarray, given: bool = False) -> np.ndarray:
+    """A view that cannot be written through.
+
+    An array made here is frozen itself, so that a metric cannot make its view writable again and spoil what the next
+    one sees. The caller's own (``given``) stays as it is.
+    """
+    if not given:
+        array.flags.writeable = False
     view = array.view()
     view.flags.writeable = False
     return view
@@ -244,7 +250,7 @@ def _features(given: Any) -> np.ndarray:
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
     _check_finite(array, "features", "Look at the forward pass: an overflow in half precision is the usual cause")
-    return _read_only(array)
+    return _read_only(array, given=True)
 
 
 def _labels(given: Any) -> tuple[np.ndarray, np.ndarray]:

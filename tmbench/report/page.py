@@ -31,6 +31,7 @@ TITLES = {
     "per_query": "Each query, full pool",
     "per_query_groups": "Each query, by group of candidates",
     "cells": "The cell matrix",
+    "flags": "Flags: cells on which a score says little",
 }
 """The tables in the order of the page."""
 

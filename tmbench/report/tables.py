@@ -172,7 +172,12 @@ def _means(outcomes: Outcomes, resampling: Resampling) -> Iterator[Row]:
 
 
 def _stability(outcomes: Outcomes, resampling: Resampling) -> Iterator[Row]:
-    """Query, pool and measure for each slice; recipe and level for each scenario where there are several."""
+    """Query, pool and measure for each slice; recipe and level for each scenario where there are several.
+
+    None with fewer than two metrics: there is no order of metrics that could be stable.
+    """
+    if len(outcomes.field) < 2:
+        return
     for where, part in outcomes.slices():
         for varied in ("query", "pool", "measure"):
             yield _stability_row(where, part, varied, resampling)

@@ -71,6 +71,8 @@ def expanded_interval(samples: Array, queries: int, level: float = 0.95) -> tupl
 
 def sums_by_query(values: Array, query: NDArray[np.integer], queries: int) -> tuple[Array, Array]:
     """Sum and number of the values of each query, NaN left out: each (queries, columns) from (rows, columns)."""
+    if not values.shape[1]:  # no metric competes
+        return np.zeros((queries, 0)), np.zeros((queries, 0))
     there = ~np.isnan(values)
     filled = np.where(there, values, 0.0)
     sums = np.stack([np.bincount(query, column, queries) for column in filled.T], axis=1)

@@ -87,6 +87,7 @@ def compose(sweep: Sweep, settings: Sequence[str] = (), folders: OptionFolders |
     """
     folders = folders or OptionFolders()
     wanted = _wanted(sweep, folders)
+    _check_settings(settings, folders)
     config = _hydra(wanted, settings, folders)
     found: dict[str, dict[Any, Any]] = {group: {} for group in GROUPS}
     for entry in wanted:
@@ -138,6 +139,18 @@ class _Entry:
         top = self.path.parents[self.group.count("/") + self.name.count("/") + 1]
         folders = [self.path.parent, *(top / group for group in GROUPS)]
         return locate_functions(config["option"][kind][place], folders)
+
+
+def _check_settings(settings: Sequence[str], folders: OptionFolders) -> None:
+    """Refuse ``cluster=NAME`` and ``cluster.KEY=…`` that do not exist, in our words before Hydra's."""
+    for text in settings:
+        key, _, value = text.lstrip("+~").partition("=")
+        group, _, field = key.partition(".")
+        keys = Cluster.model_fields if group == "cluster" else Paths.model_fields
+        if field and field not in keys:
+            raise unknown(f"key of {group}", field, keys, where=text)
+        if not field and value not in folders.names(group):
+            raise unknown(group, value, folders.names(group), where=text)
 
 
 def _wanted(sweep: Sweep, folders: OptionFolders) -> list[_Entry]:
@@ -192,7 +205,7 @@ def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFo
         with initialize_config_dir(str(shipped("conf")), version_base="1.3"):
             config = hydra_compose("config", overrides=[*overrides, *settings])
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration cannot be composed: {error}") from error
 
 

@@ -52,6 +52,16 @@ class Plan:
         """The metrics that compete; baselines stand beside them."""
         return [name for name, metric in self.metrics.items() if metric.kind == "metric"]
 
+    @property
+    def why_no_setups(self) -> str:
+        """What to change when no pool has two candidates that all compared metrics can score."""
+        most = max(len(positions) for positions in common_candidates(self).values())
+        rules = ", ".join(self.options.pool)
+        return (
+            f"at most {most} candidates of a target can be scored by all compared metrics, and pool={rules} forms no "
+            "pool of two or more from them. Add sources, leave out a metric, or say pool=all."
+        )
+
     def estimated(self, minutes: Mapping[str, float]) -> "Plan":
         """This plan with better estimates of the units' cost."""
         return replace(
@@ -224,10 +234,11 @@ def _scores(plan: Plan, features: str, name: str, source: str) -> list[Score]:
                 continue
             metric = plan.metrics[metric_name]
             parts: dict[str, Any] = {"features": features, "metric": metric.key(option.parameters)}
+            config = {"function": option.function, "parameters": dict(option.parameters), "layer": ""}
             if "features" in metric.needs:  # what reads no features does not depend on where they are read
                 parts["level"] = level.key()
+                config["layer"] = level.layer
             key = unit_key("score", **parts)
-            config = {"function": option.function, "parameters": dict(option.parameters), "layer": level.layer}
             full = f"{name}  {metric_name} at {level_name}"
             scores.append(Score(key_id(key), full, level_name, metric_name, key, config))
     return scores

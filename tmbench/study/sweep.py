@@ -146,16 +146,20 @@ def load_sweep(request: Request) -> Sweep:
         ConfigError: for an unknown sweep, broken YAML, an unknown key or a wrong value.
     """
     path = _sweep_path(request.sweep)
+    from omegaconf import OmegaConf
+
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        # OmegaConf's reader, unlike yaml's own, refuses a key that stands twice.
+        content = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a sweep is a mapping of keys (name, version, source, target, …).")
     try:
         return Sweep.model_validate({**content, **request.axes})
     except ValidationError as error:
-        raise explain(error, Sweep, str(path)) from error
+        where = f"{path}, with {', '.join(request.axes)} from the command line" if request.axes else str(path)
+        raise explain(error, Sweep, where) from error
 
 
 def _sweep_path(reference: str) -> Path:

@@ -10,7 +10,8 @@ from tmbench.errors import ConfigError, nearest
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
     """The first problem of ``error`` as a :class:`ConfigError`; the others are counted."""
     problems = error.errors(include_url=False)
-    first = problems[0]
+    # A misspelt key comes with a missing one; the spelling is what the user can mend.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     # Union tags and positions inside tuples appear in the location; keys are what a user can find in the file.
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
