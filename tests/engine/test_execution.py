@@ -192,7 +192,14 @@ def start(tmp_path):
     def start(workers):
         arguments = [sys.executable, "-c", RUN, str(Path(work.__file__).parent), str(tmp_path), str(workers), PERFORM]
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        return subprocess.Popen(
+            arguments,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     return start
 
@@ -230,6 +237,18 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(tmp_path, start, thi
     assert int(second.communicate(timeout=100)[0]) <= 25
     assert statuses(thirty, tmp_path) == ["done"] * 30
     assert kept <= set(Records().merge(tmp_path / "store" / "records").results)
+
+
+def test_ctrl_c_stops_quietly_and_keeps_what_is_done(tmp_path, start, thirty):
+    run = start(2)
+    wait_for_records(tmp_path, 3)
+    os.killpg(run.pid, signal.SIGINT)
+    errors = run.communicate(timeout=60)[1]
+    assert errors.count("Traceback") <= 1  # this script's own; a verb catches it
+    kept = set(Records().merge(tmp_path / "store" / "records").results)
+    assert 3 <= len(kept) < 30
+    execution(thirty, tmp_path).start()
+    assert statuses(thirty, tmp_path) == ["done"] * 30
 
 
 def test_two_runs_at_once_do_nothing_twice(tmp_path, start, thirty):

@@ -3,9 +3,10 @@
 Both do the same: take a list of workers, see them through, and return what the user must hear.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,7 +78,8 @@ class LocalProcesses:
             while waiting or running:
                 while waiting and len(running) < self.limit and not problems:
                     worker = waiting.pop(0)
-                    running.append((executor.submit(worker), worker))
+                    with _stderr_into(self.folder / "controllers.log"):
+                        running.append((executor.submit(worker), worker))
                 time.sleep(POLL_SECONDS)
                 for job, worker in [pair for pair in running if pair[0].done()]:
                     running.remove((job, worker))
@@ -104,6 +106,23 @@ class LocalProcesses:
 def _given_up(deaths: int, log: str) -> str:
     times = "before it could start" if deaths == 1 else f"{deaths} times"
     return f"a worker died {times}; its other units are left to the next run. What it said last: {log}"
+
+
+@contextlib.contextmanager
+def _stderr_into(log: Path) -> Iterator[None]:
+    """For a moment, what is started writes its errors to ``log``.
+
+    submitit's controllers inherit this process's stderr, and each would print a traceback at Ctrl-C.
+    """
+    kept = os.dup(2)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            os.dup2(stream.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _problem(job: Any) -> list[str]:
