@@ -78,8 +78,11 @@ class Claim:
             os.utime(self.path)
 
     def release(self) -> None:
-        """Give the units back. The file stays: a number that was free again could be taken on an old reading."""
-        with whole_file(self.path) as stream:
+        """Give the units back. The file stays: a number that was free again could be taken on an old reading.
+
+        On a full disk nothing happens: the claim ends with its process all the same.
+        """
+        with contextlib.suppress(StoreError), whole_file(self.path) as stream:
             stream.write(_content(self.owner, ()))
 
 
