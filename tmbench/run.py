@@ -104,7 +104,7 @@ def _finish(study: Study, report: "Report") -> int:
         )
     for problem in report.problems:
         print(f"error: {problem}", file=sys.stderr)
-    state = State(study.plan.units, study.store)
+    state = State(study.plan.units, study.store, own=report.own)
     for line in notes(state):
         print(line, file=sys.stderr)
     counts = state.counts()

@@ -33,6 +33,8 @@ class WorkerDied(TmbenchError):
 class Report:
     """What a run has to tell."""
 
+    own: Claim | None = None
+    """The run's claim, over by now; on a full disk its file may still say otherwise."""
     claimed: int = 0
     finished: int = 0
     """Units that this run did, well or badly."""
@@ -78,7 +80,7 @@ class Execution:
         if not todo:
             return report
         own, report.elsewhere = claim(self.store / "claims", [unit.id for unit in todo])
-        report.claimed = len(own.units)
+        report.own, report.claimed = own, len(own.units)
         try:
             if own.units:
                 # Between reading the state and claiming, another run may have finished some of it.
