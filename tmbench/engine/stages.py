@@ -44,8 +44,10 @@ def _pretrain(unit: Unit, bench: Workbench) -> Rows:
     source = Source.model_validate(unit.config["source"])
     result = pretrain(source, Seeds(unit.id))
     facts = {name: float(value) for name, value in result.measures.items()}
+    # The records first: they refuse what is not finite, and weights in the store are there to be used.
+    rows = [_done(unit, measure, value, result.details) for measure, value in facts.items()]
     write_artifact(bench.artifact("pretrain", unit.id), result.weights, facts)
-    return [_done(unit, measure, value, result.details) for measure, value in facts.items()]
+    return rows
 
 
 def _truth(unit: Unit, bench: Workbench) -> Rows:
@@ -79,8 +81,9 @@ def _pass(unit: Unit, bench: Workbench, stored: Artifact | None) -> Artifact:
     """Run the source over the target and store every layer asked for, by this sweep or by an earlier one."""
     source, weights, facts = _source(unit, bench)
     network = build(source, weights)
-    layers = {*unit.config["layers"], *(name.removeprefix(_array("")) for name in (stored.arrays if stored else ()))}
-    available = [layer for layer in sorted(layers) if has_layer(network, layer)]
+    prefix = _array("")
+    kept = {name.removeprefix(prefix) for name in (stored.arrays if stored else ()) if name.startswith(prefix)}
+    available = [layer for layer in sorted(kept.union(unit.config["layers"])) if has_layer(network, layer)]
     arrays = extract(network, source, load(Target.model_validate(unit.config["target"]), "train"), available)
     artifact = Artifact(arrays, {"parameters": float(parameter_count(network)), **facts})
     write_artifact(bench.artifact("features", unit.id), artifact.arrays, artifact.facts)
