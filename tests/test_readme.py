@@ -32,6 +32,17 @@ def test_the_metric_and_the_target_of_the_readme_run(mine, capsys):
     assert "stripes" in Path("results/tiny/tables/cells.csv").read_text()
 
 
+def test_the_table_of_the_readme_is_aggregated(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name, text = re.search(r"`(\w+\.csv)`\n```csv\n(.*?)```", README, flags=re.DOTALL).groups()
+    Path(name).write_text(text)
+    command = re.search(rf"tmbench (aggregate cells={name} .*)", README)[1]
+    assert tmbench(command.split()) == 0, capsys.readouterr().err
+    table = Path("results/zoo/tables/win_rate.csv").read_text()
+    assert ",logme,metric," in table
+    assert "too few" in capsys.readouterr().out + Path("results/zoo/report.html").read_text()
+
+
 def test_the_source_of_the_readme_is_planned(mine, capsys):
     assert tmbench(["plan", *mine, "source=[tiny_strokes,wide_resnet_strokes]", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"]["pretrain"]["total"] == 2

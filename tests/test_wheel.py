@@ -42,3 +42,10 @@ def test_a_wheel_shows_its_own_files(installed, tmp_path):
     assert done.returncode == 0, done.stderr
     assert str(installed / "tmbench" / "conf" / "metric" / "hscore.yaml") in done.stdout
     assert (installed / "tmbench" / "report" / "templates").is_dir()
+
+
+def test_a_wheel_holds_the_published_cells(installed):
+    folder = installed / "tmbench" / "results" / "published"
+    assert {"segmentation_sources.csv", "classification_architectures.csv", "README.md"} <= {
+        path.name for path in folder.iterdir()
+    }

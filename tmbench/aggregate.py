@@ -1,9 +1,10 @@
-"""``tmbench aggregate``: records → tables, figures and one page, as far as the records go."""
+"""``tmbench aggregate``: records or cell tables → tables, figures and one page, as far as the cells go."""
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,69 +12,157 @@ from typing import TYPE_CHECKING, Any
 from tmbench.verb import Study, guarded, parser, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tmbench.engine.records import Records
-    from tmbench.engine.state import State
+    from tmbench.report import Scene
+    from tmbench.stats.bootstrap import Resampling
+    from tmbench.stats.cells import Cells
+    from tmbench.stats.measures import Measure
     from tmbench.study.cells import Gaps
     from tmbench.study.plan import Plan
+
+ABOUT = """From the records of a sweep, or from a table of cells, to tables, figures and report.html.
+
+  tmbench aggregate sweep=demo                       what a run has recorded
+  tmbench aggregate sweep=stability                  published cells that come with tmbench
+  tmbench aggregate cells=scores.csv                 a table of your own: columns source, target, truth, one a metric
+  tmbench aggregate cells=FILE cells.columns.source=model cells.columns.target=dataset
+  tmbench aggregate cells=[truths.csv,scores.csv]    or cells=FOLDER with both, as every aggregate writes them
+
+Keys beside the axes: out=DIR, pool.size=K (all pools of K candidates), bootstrap=N (resamplings of the queries for
+the intervals; 0 for none), seed=N (of the resampling, where the cells are read from tables)."""
+
+KEYS = ("out", "bootstrap")
+"""The keys that this verb understands beside the axes; ``seed`` is one too where the cells are published."""
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the tables, figures and page of a sweep; exit 0 when nothing was missing, else 1."""
-    command = parser("aggregate", "From the records of a sweep to its tables, figures and report.html.")
-    options = command.parse_intermixed_args(arguments)
-    study = resolve(options)
-    from pandas import DataFrame
-
+    """Write the tables, figures and page of a study; exit 1 when a run has left something to do."""
+    options = parser("aggregate", ABOUT).parse_intermixed_args(arguments)
+    study = resolve(options, KEYS)
     from tmbench.errors import NothingMatched
-    from tmbench.functions import find_function
-    from tmbench.report import build_tables, print_summary, write_report
-    from tmbench.stats.outcomes import evaluate_study
-    from tmbench.study.cells import collect
 
-    state = study.state()
     plan = study.plan
-    cells, gaps = collect(plan, state.records)
-    if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
-        raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
     if not plan.compared:
         raise NothingMatched("only baselines are named, and they compete for no win: name a metric beside them.")
-    if not len(plan.setups):
+    if not plan.setups.total:
         raise NothingMatched(f"there is no setup to evaluate: {plan.why_no_setups}")
-    measures = {name: find_function(option.function) for name, option in plan.options.measure.items()}
-    outcomes = evaluate_study(cells, lambda query: plan.setups.pools(cells.queries[query]), measures)
-    tables = build_tables(cells, outcomes, measures=measures)
-    flags = flag_rows(plan, state.records)
+    if plan.published:
+        return _report(study, plan.published)
+    from tmbench.study.cells import collect
+    from tmbench.study.exclusion import parts
+
+    state = study.state()
+    if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
+        raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    cells, gaps = collect(plan, state.records)
+    code = _report(study, parts(plan.sweep, cells), state.records, gaps)
+    from tmbench.status import notes
+
+    for line in notes(state):
+        print(line, file=sys.stderr)
+    return code
+
+
+def _report(
+    study: Study, every: "Sequence[Cells]", records: "Records | None" = None, gaps: "Gaps | None" = None
+) -> int:
+    """Evaluate ``every`` scenario, write what comes out and say so."""
+    from pandas import DataFrame
+
+    from tmbench.report import build_tables, print_summary, write_report
+    from tmbench.stats.bootstrap import Resampling
+    from tmbench.study.tables import POLICIES, write_cells
+
+    plan = study.plan
+    resampling = Resampling(study.extra.get("bootstrap", Resampling.draws), study.extra.get("seed", 0))
+    measures = {name: option.bind(name) for name, option in plan.options.measure.items()}
+    scenes = list(_scenes(every, plan, measures, resampling))
+    tables = build_tables(scenes, measures, resampling, POLICIES)
+    flags = flag_rows(plan, records) if records else []
     if flags:
         tables["flags"] = DataFrame(flags)
     files = write_report(
         study.out,
-        cells,
-        outcomes,
-        provenance(study, state.records),
+        scenes,
+        measures,
+        resampling,
+        tables,
+        provenance(study, resampling, records),
         plan.sweep.title or plan.sweep.name,
-        tables=tables,
-        rebuild=f"tmbench run {study.command} && tmbench aggregate {study.command}",
+        rebuild=f"tmbench aggregate {study.command}" if plan.published else _run_and(study),
     )
-    print_summary(tables)
-    return _finish(study, state, gaps, files, flags)
+    write_cells(study.out / "cells", every)
+    print_summary(tables, measures, resampling)
+    return _finish(study, tables, gaps, files, flags)
 
 
-def provenance(study: Study, records: "Records") -> dict[str, Any]:
+def _scenes(
+    every: "Sequence[Cells]", plan: "Plan", measures: "Mapping[str, Measure]", resampling: "Resampling"
+) -> "Iterator[Scene]":
+    """The sums over all setups of each scenario, and over those without each family of candidates."""
+    from tmbench.report import Scene
+    from tmbench.stats.accumulate import tally_study
+    from tmbench.stats.bootstrap import Resampling
+    from tmbench.stats.jackknife import FEWEST_FAMILIES
+
+    with _progress(plan.setups.total) as advance:
+        for cells, space in zip(every, plan.setups.spaces, strict=True):
+            tally = tally_study(cells, space.chunks(), measures, resampling, advance)
+            families = [name for name in dict.fromkeys(cells.families) if name]
+            if not resampling.draws or len(families) < FEWEST_FAMILIES:
+                families = []  # no jackknife
+            fewer = [
+                tally_study(
+                    cells.without_family(name), space.without_family(name).chunks(), measures, Resampling(0), advance
+                )
+                for name in families
+            ]
+            yield Scene(cells, tally, fewer)
+
+
+@contextmanager
+def _progress(setups: int) -> "Iterator[Callable[[int], None]]":
+    """A line on stderr that counts pools while the work takes longer than two seconds."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("evaluating {task.fields[setups]:,} setups: {task.completed:,.0f} pools"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None, setups=setups)
+        yield lambda pools: progress.advance(task, pools)
+
+
+def provenance(study: Study, resampling: "Resampling", records: "Records | None") -> dict[str, Any]:
     """What made these results: commit, versions, resolved config, seeds, times, class of machine."""
     from tmbench.engine.provenance import commit, host, versions
     from tmbench.run import frozen
 
+    made: dict[str, Any] = {
+        "command": f"tmbench aggregate {study.command}",
+        "aggregated": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "versions": versions(),
+        "host": host(),
+        "resampling": {"draws": resampling.draws, "seed": resampling.seed, "level": resampling.level},
+        "config": frozen(study.plan),
+    }
+    return made if records is None else made | _recorded(study, records)
+
+
+def _recorded(study: Study, records: "Records") -> dict[str, Any]:
+    """What the records say of their making."""
     ids = [id for unit in study.plan.units for id in (unit.id, *(score.id for score in unit.scores))]
     rows = [records.results[id][0] for id in ids if id in records.results]
     units = [row for row in rows if row["stage"] != "score"]
     return {
-        "command": f"tmbench aggregate {study.command}",
-        "aggregated": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
         "commits_of_records": sorted({row["commit"] for row in rows}),
-        "versions": versions(),
-        "host": host(),
         "seeds": list(study.plan.sweep.seed),
         "records": {
             "units": len(units),
@@ -83,7 +172,6 @@ def provenance(study: Study, records: "Records") -> dict[str, Any]:
             "first": min((row["finished"] for row in rows), default=""),
             "last": max((row["finished"] for row in rows), default=""),
         },
-        "config": frozen(study.plan),
     }
 
 
@@ -110,36 +198,28 @@ def _flag_notes(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _shared_families(plan: "Plan") -> list[str]:
-    """Targets of one family are not independent; until they are resampled together, say so."""
-    families: dict[str, list[str]] = {}
-    for name, target in plan.options.target.items():
-        if target.family:
-            families.setdefault(target.family, []).append(name)
-    return [
-        f"note: targets {', '.join(names)} are of one family and not independent: intervals are too narrow"
-        for names in families.values()
-        if len(names) > 1
-    ]
-
-
-def _finish(study: Study, state: "State", gaps: "Gaps", files: dict[str, Path], flags: list[dict[str, Any]]) -> int:
-    from tmbench.status import notes
-
-    for line in notes(state):
+def _finish(
+    study: Study, tables: dict[str, Any], gaps: "Gaps | None", files: dict[str, Path], flags: list[dict[str, Any]]
+) -> int:
+    for line in _flag_notes(flags):
         print(line, file=sys.stderr)
-    for line in (*_shared_families(study.plan), *_flag_notes(flags)):
-        print(line, file=sys.stderr)
-    if gaps.truths or gaps.scores:
+    incomplete = int(tables["win_rate"].groupby(["scenario", "recipe", "level"])["missing"].first().sum())
+    if gaps and (gaps.truths or gaps.scores):
         print(
             f"missing: {gaps.truths} truths and {gaps.scores} scores; they are counted in every table", file=sys.stderr
         )
+    elif incomplete:
+        print(f"note: setups in which some metric has no value: {incomplete:,} (tables/counts.csv)", file=sys.stderr)
     print(f"\n{len(files)} files in {_shown(study.out)}")
-    if gaps.truths or gaps.scores:
+    if gaps and (gaps.truths or gaps.scores):
         print(f"next: tmbench run {study.command}")
         return 1
     print(f"next: open {_shown(files['report'])}")
     return 0
+
+
+def _run_and(study: Study) -> str:
+    return f"tmbench run {study.command} && tmbench aggregate {study.command}"
 
 
 def _shown(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Where the shipped option files and sweeps lie: beside the package in a checkout, inside it in a wheel."""
+"""Where shipped option files, sweeps and published tables lie: beside the package in a checkout, in it in a wheel."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tmbench.errors import TmbenchError
 
 
 def shipped(name: str) -> Path:
-    """The folder ``conf`` or ``sweeps`` that belongs to this installation.
+    """The folder ``conf``, ``sweeps`` or ``results/published`` that belongs to this installation.
 
     Raises:
         TmbenchError: when the installation is incomplete.

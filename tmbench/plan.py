@@ -20,9 +20,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
+    if study.published:
+        facts = tables_summary(study.plan)
+        print(json.dumps(facts, indent=2) if options.json else tables_text(facts, study))
+        return 0
     facts = summary(study.plan, study.state())
     print(json.dumps(facts, indent=2) if options.json else text(facts, study))
     return 0
+
+
+def tables_summary(plan: "Plan") -> dict[str, Any]:
+    """The plan of published tables in numbers: there is nothing to run, and only setups to count."""
+    counts = plan.setups.counts()
+    return {
+        "sweep": plan.sweep.name,
+        "version": plan.sweep.version,
+        "title": plan.sweep.title,
+        "setups": plan.setups.total,
+        "pools": sum(block.pools for block in plan.setups),
+        "measures": list(plan.sweep.measure),
+        "metrics": plan.compared,
+        "pool_rules": list(plan.options.pool),
+        "scenarios": [
+            {
+                "name": cells.scenario,
+                "direction": cells.direction,
+                "queries": len(cells.queries),
+                "candidates": len(cells.candidates),
+                "cells": int(cells.eligible.sum()),
+                "levels": list(cells.levels),
+                "recipes": {recipe: counts.get((cells.scenario, recipe), 0) for recipe in cells.recipes},
+            }
+            for cells in plan.published
+        ],
+        "units": 0,
+    }
+
+
+def tables_text(facts: dict[str, Any], study: Study) -> str:
+    """The plan of published tables for people: the setups of each scenario and recipe."""
+    scenarios = facts["scenarios"]
+    lines = [
+        f"{facts['sweep']} v{facts['version']} · published tables · {facts['title']}",
+        f"  setups    {facts['setups']:>9,}   {facts['pools']:,} pools over queries, levels and recipes "
+        f"× {len(facts['measures'])} measures",
+        f"  └ cells   {sum(one['cells'] for one in scenarios):>9,}   {_scenarios(scenarios)}",
+    ]
+    width = max(len(recipe) for one in scenarios for recipe in one["recipes"])
+    for recipe in dict.fromkeys(recipe for one in scenarios for recipe in one["recipes"]):
+        parts = {one["name"]: one["recipes"][recipe] for one in scenarios if recipe in one["recipes"]}
+        total = f" = {sum(parts.values()):,}" if len(parts) > 1 else ""
+        sum_of = " + ".join(f"{count:,} {name}" for name, count in parts.items())
+        lines.append(f"    {recipe:<{width}}  {sum_of}{total}")
+    without = [one["name"] for one in scenarios if not any(one["recipes"].values())]
+    lines += [
+        f"warning: no setup in {s.name}: {study.plan.why_none([s])}" for s in study.plan.scenarios if s.name in without
+    ]
+    lines.append("  nothing to run: truths and scores stand in the tables")
+    return "\n".join([*lines, f"next: tmbench aggregate {study.command}"])
+
+
+def _scenarios(scenarios: Sequence[dict[str, Any]]) -> str:
+    shown = []
+    for one in scenarios:
+        query, candidate = ("target", "source") if one["direction"] == "source_selection" else ("source", "target")
+        ranked, ranked_for = _count(one["candidates"], candidate), _count(one["queries"], query)
+        shown.append(f"{one['name']}: {ranked} ranked for {ranked_for}")
+    return "; ".join(shown)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def summary(plan: "Plan", state: "State") -> dict[str, Any]:
@@ -44,7 +112,7 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
         "version": plan.sweep.version,
         "title": plan.sweep.title,
         "scenario": plan.sweep.scenario,
-        "setups": len(plan.setups),
+        "setups": plan.setups.total,
         "pools": pools,
         "measures": list(plan.sweep.measure),
         "sources": len({source for source, _ in plan.cells}),

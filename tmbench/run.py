@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tmbench.verb import Study, amount, guarded, parser, resolve
+from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.execution import Report
@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parse_intermixed_args(arguments)
     study = resolve(options, extra=("retry",))
     retry = _classes(study.extra.get("retry", ()))
+    if study.published:
+        print(nothing_to_run(study))
+        return 0
     from tmbench.engine.execution import Execution
 
     state = study.state()
@@ -71,7 +74,7 @@ def frozen(plan: "Plan") -> dict[str, Any]:
     options = plan.options
     groups = {
         group: {name: option.model_dump(mode="json") for name, option in getattr(options, group).items()}
-        for group in ("source", "target", "level", "metric", "measure", "pool")
+        for group in ("source", "target", "level", "metric", "measure", "pool", "cells")
     }
     groups["recipe"] = {f"{task}/{name}": o.model_dump(mode="json") for (task, name), o in options.recipe.items()}
     return {

@@ -1,37 +1,44 @@
-"""``tmbench show``: list what exists, or describe one thing: ``show``, ``show metrics``, ``show metric=logme``."""
+"""``tmbench show``: list what exists, or describe one thing: an option, a sweep, one setup of a sweep."""
 
 import inspect
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tmbench.errors import ConfigError, unknown
-from tmbench.verb import guarded, parser
+from tmbench.verb import guarded, parser, resolve
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
     """List or describe options and sweeps."""
-    command = parser("show", "List what exists (show metrics) or describe one (show metric=logme, show sweep=demo).")
-    command.usage = "tmbench show [KIND | KIND=NAME] [--config-dir DIR] [--json]"
+    command = parser(
+        "show",
+        "List what exists (show metrics) or describe one: show metric=logme, show sweep=demo, or a setup by its "
+        "number, show sweep=demo setup=17.",
+    )
+    command.usage = "tmbench show [KIND | KIND=NAME | sweep=NAME setup=NUMBER] [--config-dir DIR] [--json]"
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
-    from tmbench.study.compose import OptionFolders
+    if any(text.startswith("setup=") for text in options.overrides):
+        return _setup(options)
+    from tmbench.study.compose import OptionFolders, plural
     from tmbench.study.options import GROUPS
 
     folders = OptionFolders(options.config_dir)
     kinds = [*GROUPS, "cluster", "sweep"]
     if not options.overrides:
-        found = {f"{kind}s": sorted(_names(kind, folders)) for kind in kinds}
+        found = {plural(kind): sorted(_names(kind, folders)) for kind in kinds}
         print(json.dumps(found, indent=2) if options.json else _overview(found))
         return 0
     for text in options.overrides:
         kind, _, name = text.partition("=")
-        kind = kind.removesuffix("s")
+        kind = kind if kind in kinds else kind.removesuffix("s")
         if kind not in kinds:
-            raise unknown("kind", text, [f"{known}s" for known in kinds], where="show")
+            raise unknown("kind", text, [plural(known) for known in kinds], where="show")
         facts = [describe(kind, name, folders)] if name else _lines(kind, folders)
         if options.json:
             print(json.dumps(facts, indent=2))
@@ -39,6 +46,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_page(facts[0]))
         else:
             print(_list(facts))
+    return 0
+
+
+def _setup(options: Any) -> int:
+    """Describe the setup that ``setup=NUMBER`` names."""
+    from tmbench.study.planning import whole
+
+    study = resolve(options, extra=("setup",))
+    number, setups = whole("setup", study.extra["setup"]), study.plan.setups
+    if not setups.total:
+        raise ConfigError(f"{study.plan.sweep.name} has no setup: {study.plan.why_no_setups}")
+    if number >= setups.total:
+        raise ConfigError(
+            f"setup={number} does not exist: {study.plan.sweep.name} has {setups.total:,}, numbered 0 to "
+            f"{setups.total - 1:,}."
+        )
+    setup = setups.at(number)
+    if options.json:
+        print(json.dumps({"sweep": study.plan.sweep.name, **asdict(setup)}, indent=2))
+        return 0
+    query, candidate = ("target", "source") if setup.direction == "source_selection" else ("source", "target")
+    lines = [
+        f"setup {number} of {study.plan.sweep.name} · {setup.scenario}",
+        f"id        {setup.id}",
+        f"{query:<9} {setup.query}",
+        f"pool      {len(setup.pool)} {candidate}s, id {setup.pool_id} (by the rule {setup.rule})",
+        f"          {', '.join(setup.pool)}",
+    ]
+    if left := [name for name in setup.pool if name not in setup.ranked]:
+        lines.append(f"          of which {setup.query} has not, so that it is left out: {', '.join(left)}")
+    lines += [f"{name:<9} {getattr(setup, name)}" for name in ("recipe", "level", "measure")]
+    lines += ["overrides", *(f"  {text}" for text in setup.overrides)]
+    print("\n".join([*lines, f"next: tmbench aggregate {study.command}"]))
     return 0
 
 
@@ -57,7 +97,9 @@ def describe(kind: str, name: str, folders: Any) -> dict[str, Any]:
     """Everything about one option or sweep."""
     known = _names(kind, folders)
     if name not in known:
-        raise unknown(kind, name, known, hint=f"tmbench show {kind}s lists all {len(known)}")
+        from tmbench.study.compose import plural
+
+        raise unknown(kind, name, known, hint=f"tmbench show {plural(kind)} lists all {len(known)}")
     facts: dict[str, Any] = {"kind": kind, "name": name, "file": str(known[name])}
     content = _contents(kind, [name], folders)[name]
     if kind == "metric":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tmbench.verb import Study, amount, guarded, parser, resolve
+from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.state import Failure, State
@@ -20,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options)
+    if study.published:
+        facts = {"stages": {}, "minutes_left": 0.0, "failures": []}
+        print(json.dumps(facts, indent=2) if options.json else nothing_to_run(study))
+        return 0
     state = study.state()
     counts = state.counts()
     if options.json:

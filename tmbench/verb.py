@@ -71,8 +71,14 @@ class Study:
     store: Path
     out: Path
     extra: dict[str, Any]
+    """The verb's own keys (``retry``); ``bootstrap`` and, for published tables, ``seed`` as whole numbers."""
     command: str
     """The overrides as the user typed them, for the next command."""
+
+    @property
+    def published(self) -> bool:
+        """Whether the cells stand in tables, so that there is nothing to run."""
+        return bool(self.plan.sweep.cells)
 
     def state(self) -> "State":
         """The plan against its store, its costs learnt from what is finished."""
@@ -89,34 +95,45 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     Raises:
         ConfigError: for anything in the overrides, the sweep or the options that is wrong.
     """
-    from tmbench.study import plan as planning
-    from tmbench.study.compose import OptionFolders, compose
-    from tmbench.study.sweep import load_sweep, parse
+    from tmbench.study.compose import OptionFolders
+    from tmbench.study.planning import planned
+    from tmbench.study.sweep import parse
 
     request = parse(arguments.overrides, extra)
     folders = OptionFolders([*arguments.config_dir, *request.folders])
     for path in folders.shadowed():
         print(f"warning: {path} has no effect: an option of that name exists already. Rename it.", file=sys.stderr)
-    sweep = load_sweep(request)
-    options = compose(sweep, request.settings, folders)
-    plan = planning.build(sweep, options)
+    plan, own = planned(request, folders)
+    for note in plan.notes:
+        print(f"warning: {note}", file=sys.stderr)
     words = [f"--config-dir {_quoted(folder)}" for folder in arguments.config_dir]
     words += [_quoted(text) for text in arguments.overrides if text.partition("=")[0] not in extra]
-    store = Path(options.paths.store).expanduser().absolute()
-    if store.exists() and not store.is_dir():
-        raise ConfigError(f"paths.store={store} is a file; name a folder.")
-    return Study(
-        plan,
-        store,
-        Path(options.paths.out).expanduser().absolute() / sweep.name,
-        request.extra,
-        " ".join(words),
-    )
+    store = _folder("paths.store", plan.options.paths.store)
+    if "out" in own:
+        out = _folder("out", str(own["out"]))
+    else:
+        out = Path(plan.options.paths.out).expanduser().absolute() / plan.sweep.name
+    return Study(plan, store, out, own, " ".join(words))
+
+
+def _folder(key: str, name: str) -> Path:
+    path = Path(name).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{key}={path} is a file; name a folder.")
+    return path
 
 
 def _quoted(word: str) -> str:
     """``word`` as a shell reads it back; brackets stay bare, because bash leaves them and quotes hide the names."""
     return word if re.fullmatch(r"[\w@%+=:,./\[\]~-]+", word) else shlex.quote(word)
+
+
+def nothing_to_run(study: Study) -> str:
+    """What a verb that runs says of published tables."""
+    return (
+        f"{study.plan.sweep.name}: nothing needs to run, its truths and scores stand in tables\n"
+        f"next: tmbench aggregate {study.command}"
+    )
 
 
 def amount(minutes: float) -> str:

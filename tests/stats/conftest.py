@@ -1,4 +1,4 @@
-"""Synthetic cells as fixtures."""
+"""Synthetic cells as fixtures, and the statistics by their definitions."""
 
 from pathlib import Path
 
@@ -6,14 +6,33 @@ import pytest
 
 from tmbench.functions import find_function
 
-SYNTHETIC = Path(__file__).parent / "synthetic.py"
+HERE = Path(__file__).parent
+
+
+def load(name, file="synthetic.py"):
+    return find_function(f"{HERE / file}:{name}")
 
 
 @pytest.fixture(scope="session")
 def make_cells():
-    return find_function(f"{SYNTHETIC}:make_cells")
+    return load("make_cells")
 
 
 @pytest.fixture(scope="session")
-def make_outcomes():
-    return find_function(f"{SYNTHETIC}:make_outcomes")
+def rough_cells():
+    return load("rough_cells")
+
+
+@pytest.fixture(scope="session")
+def make_tally():
+    return load("make_tally")
+
+
+@pytest.fixture(scope="session")
+def all_pools():
+    return load("all_pools")
+
+
+@pytest.fixture(scope="session")
+def by_definition():
+    return load("Enumerated", "enumerated.py")

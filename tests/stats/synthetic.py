@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 
-from tmbench.stats.cells import INAPPLICABLE, OK, Cells, common_candidates
+from tmbench.stats.accumulate import tally_study
+from tmbench.stats.bootstrap import Resampling
+from tmbench.stats.cells import INAPPLICABLE, MISSING, OK, Cells, common_candidates
 from tmbench.stats.measures import MEASURES
-from tmbench.stats.outcomes import evaluate_study
+from tmbench.stats.outcomes import PoolChunk
 
-FUNCTIONS = {name: entry.function for name, entry in MEASURES.items()}
+PAPER = {name: MEASURES[name] for name in ("weighted_tau", "kendall_tau", "pearson", "rel_at_1")}
+"""The four measures of the ECCV 2022 study."""
 
 
 def make_cells(seed=0, queries=6, seeds=2, scenario="demo"):
@@ -41,11 +44,47 @@ def make_cells(seed=0, queries=6, seeds=2, scenario="demo"):
     )
 
 
-def make_outcomes(cells, size=5):
-    """All pools of ``size`` of the common candidates."""
+def rough_cells(seed=0, queries=4, candidates=6, metrics=3, recipes=2, levels=2, seeds=2, missing=0.02):
+    """Cells heavy with ties, constant scores and gaps; each query lacks one candidate, its own source."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(1, 5, (recipes, queries, candidates, seeds)) / 4
+    scores = generator.integers(0, 3, (levels, metrics, queries, candidates)).astype(float)
+    scores[0, 0, 0] = 1.0
+    present = np.ones((queries, candidates), dtype=bool)
+    present[np.arange(queries), np.arange(queries) % candidates] = False
+    state = np.where(generator.random(scores.shape) < missing, MISSING, OK).astype(np.int8)
+    state[..., ~present] = INAPPLICABLE
+    truth[:, ~present] = np.nan
+    truth[0, -1, 0, 0] = np.nan
+    return Cells(
+        scenario="rough",
+        direction="source_selection",
+        recipes=tuple(f"recipe_{i}" for i in range(recipes)),
+        levels=tuple(f"level_{i}" for i in range(levels)),
+        queries=tuple(f"target_{i}" for i in range(queries)),
+        candidates=tuple(f"source_{i}" for i in range(candidates)),
+        metrics=tuple(f"metric_{i}" for i in range(metrics)),
+        kinds=("metric",) * metrics,
+        truth=truth,
+        scores=np.where(state == OK, scores, np.nan),
+        state=state,
+        families=("",) * candidates,
+        random_start=np.zeros(candidates, dtype=bool),
+        present=present,
+    )
+
+
+def all_pools(cells, size, at_a_time=7):
+    """Every subset of ``size`` candidates that a query can use whole, in small chunks."""
     common = common_candidates(cells)
+    sets = np.array(list(itertools.combinations(range(len(cells.candidates)), size)))
+    members = np.zeros((len(sets), len(cells.candidates)), dtype=bool)
+    np.put_along_axis(members, sets, True, axis=1)
+    serves = ~(members[:, None] & ~common).any(axis=-1)
+    for start in range(0, len(members), at_a_time):
+        yield PoolChunk(members[start : start + at_a_time], serves[start : start + at_a_time])
 
-    def pools(query):
-        return [np.array(list(itertools.combinations(np.flatnonzero(common[query]), size)))]
 
-    return evaluate_study(cells, pools, FUNCTIONS)
+def make_tally(cells, size=5, resampling=None, measures=PAPER):
+    """The tally over all pools of ``size`` of the common candidates."""
+    return tally_study(cells, all_pools(cells, size), measures, resampling or Resampling(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tmbench.stats.baselines import static_scores
-from tmbench.stats.cells import INAPPLICABLE, MISSING, OK, common_candidates
+from tmbench.stats.cells import INAPPLICABLE, MISSING, OK, Combined, common_candidates
 
 
 def test_static_ranking_by_hand():
@@ -61,10 +61,10 @@ def test_common_candidates(make_cells):
     assert common_candidates(cells).all()
 
 
-def test_static_row_stands_last_and_follows_the_recipe(make_cells):
+def test_static_row_stands_after_the_metrics_and_follows_the_recipe(make_cells):
     cells = make_cells()
-    assert cells.names[-1] == "static"
-    assert cells.all_kinds[-1] == "baseline"
+    assert cells.names == (*cells.metrics, "static", "random")
+    assert cells.all_kinds[-2:] == ("baseline", "baseline")
     np.testing.assert_array_equal(cells.rows(1, 0)[-1], static_scores(cells.mean_truth[1]))
     assert not np.array_equal(cells.rows(0, 0)[-1], cells.rows(1, 0)[-1])
     assert replace(cells, static=False).rows(0, 0).shape[0] == len(cells.metrics)
@@ -74,10 +74,10 @@ def test_where_nothing_applies_there_is_no_candidate(make_cells):
     cells = make_cells()
     state = cells.state.copy()
     state[:, :, 3, 4] = INAPPLICABLE
-    cells = replace(cells, state=state, scores=np.where(state == OK, cells.scores, np.nan))
+    cells = replace(cells, state=state, scores=np.where(state == OK, cells.scores, np.nan), present=None)
     assert not cells.eligible[3, 4]
     assert cells.eligible.sum() == 59
-    assert cells.row_states(0, 0)[-1, 3, 4] == INAPPLICABLE
+    assert (cells.row_states(0, 0)[-2:, 3, 4] == INAPPLICABLE).all()
     assert np.isnan(cells.rows(0, 0)[-1, 3, 4])
 
 
@@ -109,3 +109,57 @@ def test_cells_refuse_nan_that_claims_to_be_a_score(make_cells):
         replace(cells, state=np.zeros_like(cells.state))
     with pytest.raises(ValueError, match="infinite"):
         replace(cells, truth=np.full_like(cells.truth, np.inf))
+
+
+def test_only(make_cells):
+    cells = make_cells()
+    some = cells.only(queries=["target_4", "target_1"], metrics=["gbc", "hscore"], recipes=["full"])
+    assert (some.queries, some.metrics, some.recipes) == (("target_4", "target_1"), ("gbc", "hscore"), ("full",))
+    np.testing.assert_array_equal(some.scores, cells.scores[:, [3, 0]][:, :, [4, 1]])
+    np.testing.assert_array_equal(some.truth, cells.truth[1:][:, [4, 1]])
+    with pytest.raises(ValueError, match="no 'targt_1' among"):
+        cells.only(queries=["targt_1"])
+
+
+def combined(cells, parts, state=None):
+    """``cells`` with a metric of two parts, combined as their sum after each was divided by its pool's maximum."""
+    return replace(
+        cells,
+        combined=(
+            Combined(
+                "relative",
+                "metric",
+                lambda part: (part / part.max(axis=-1, keepdims=True)).sum(axis=1),
+                ("one", "two"),
+                parts,
+                np.zeros((1, 6, 10), dtype=np.int8) if state is None else state,
+            ),
+        ),
+    )
+
+
+def test_parts_are_combined_inside_each_pool(make_cells, make_tally, all_pools):
+    from tmbench.stats.measures import MEASURES
+
+    parts = np.random.default_rng(0).random((1, 2, 6, 10))
+    cells = combined(make_cells(seeds=1), parts)
+    assert cells.names == (*cells.metrics, "relative", "static", "random")
+    tally = make_tally(cells).slices[1]
+    place, total = cells.names.index("relative"), 0.0
+    for chunk in all_pools(cells, 5):
+        for members in chunk.members[chunk.serves[:, 2]]:
+            part = parts[0, :, 2, members].T
+            scores = (part / part.max(axis=1, keepdims=True)).sum(axis=0)
+            total += MEASURES["kendall_tau"].function(cells.mean_truth[1, 2, members], scores)
+    assert tally.sums["value"][1, 2, place] == pytest.approx(total)
+    assert place in tally.field
+
+
+def test_parts_that_are_missing(make_cells, make_tally):
+    parts = np.random.default_rng(0).random((1, 2, 6, 10))
+    state = np.zeros((1, 6, 10), dtype=np.int8)
+    parts[0, 1, 0, 0], state[0, 0, 0] = np.nan, MISSING
+    tally = make_tally(combined(make_cells(), parts, state)).slices[0]
+    assert tally.missing == 4 * 35  # the pools of 5 of 8 that hold the first candidate, on the first query
+    with pytest.raises(ValueError, match="parts of relative must be NaN exactly where"):
+        combined(make_cells(), parts)

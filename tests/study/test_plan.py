@@ -1,8 +1,12 @@
 import pytest
+import yaml
 
+from tmbench.engine.records import Records
 from tmbench.errors import ConfigError, NothingMatched
+from tmbench.study.cells import collect
 from tmbench.study.compose import OptionFolders, compose
-from tmbench.study.plan import build, common_candidates
+from tmbench.study.exclusion import parts
+from tmbench.study.plan import build
 from tmbench.study.sweep import load_sweep, parse
 
 
@@ -61,10 +65,11 @@ def test_leep_has_no_input_on_a_random_start(demo):
 def test_candidates_are_those_that_all_compared_metrics_score(demo):
     names = list(demo.options.source)
     random = {i for i, name in enumerate(names) if demo.options.source[name].pretrained_on is None}
-    for positions in common_candidates(demo).values():
-        assert not random & set(positions.tolist())
-    without_leep = plan("metric=[hscore,logme]")
-    assert all(len(positions) == len(names) for positions in common_candidates(without_leep).values())
+    (scenario,) = demo.scenarios
+    assert scenario.candidates == tuple(names)
+    assert not scenario.eligible[:, sorted(random)].any()
+    assert scenario.eligible.sum() == (len(names) - len(random)) * len(scenario.queries)
+    assert plan("metric=[hscore,logme]").scenarios[0].eligible.all()
 
 
 def test_a_pass_is_named_by_neither_levels_nor_metrics(demo):
@@ -122,8 +127,6 @@ def test_two_names_for_one_thing_are_refused(tmp_path):
 def test_a_source_is_not_compared_on_what_it_was_pretrained_on(demo, tmp_path):
     source = next(s for s in demo.options.source.values() if s.pretrained_on is not None)
     own = source.pretrained_on.model_dump(mode="json", exclude_unset=True)
-    import yaml
-
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "own.yaml").write_text(yaml.safe_dump(own))
     with_own = plan("target=[digits,own]", folders=OptionFolders([tmp_path]))
@@ -132,10 +135,63 @@ def test_a_source_is_not_compared_on_what_it_was_pretrained_on(demo, tmp_path):
 
 
 def test_nothing_left(tmp_path, demo):
-    import yaml
-
     content = demo.sweep.model_dump(mode="json")
     content["exclude"] = [{"target": content["target"]}]
     (tmp_path / "none.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(NothingMatched):
         plan(f"sweep={tmp_path}/none.yaml")
+
+
+def changed(tmp_path, demo, **changes):
+    """The plan of the demo with other keys."""
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump({**demo.sweep.model_dump(mode="json", exclude_none=True), **changes}))
+    return plan(f"sweep={path}")
+
+
+def test_target_selection_ranks_targets_for_each_source(tmp_path, demo):
+    turned = changed(tmp_path, demo, scenario="target_selection", pool=["leave_1_out"], name="turned")
+    (scenario,) = turned.scenarios
+    assert scenario.queries == tuple(demo.options.source)
+    assert scenario.candidates == tuple(demo.options.target)
+    # LEEP applies to no cell of a source without a head: nothing can be compared there.
+    random = [s for s, source in demo.options.source.items() if source.pretrained_on is None]
+    assert [q for q, own in zip(scenario.queries, scenario.eligible, strict=True) if not own.any()] == random
+    assert len(turned.setups) == 8 * 6 * 2 * 4
+    assert {unit.id for unit in turned.units} == {unit.id for unit in demo.units}
+    setup = turned.setups.at(0)
+    assert set(setup.config["target"]) == set(setup.pool)
+    assert setup.config["source"]["weights"]
+
+
+def test_a_recipe_that_is_left_out_for_a_target_is_not_computed_there(tmp_path, demo):
+    coupled = changed(tmp_path, demo, exclude=[{"recipe": "full", "target": ["greek", "signs"]}])
+    truths = {(unit.target, unit.recipe) for unit in stage(coupled, "truth")}
+    assert ("greek", "head") in truths
+    assert not {("greek", "full"), ("signs", "full")} & truths
+    assert coupled.cells == demo.cells
+    assert coupled.setups.counts() == {("demo", "head"): 2016, ("demo", "full"): 2016 * 4 // 6}
+    # The cells of the records fall into the same parts as the setups.
+    found = parts(coupled.sweep, collect(coupled, Records())[0])
+    assert [cells.recipes for cells in found] == [scenario.recipes for scenario in coupled.scenarios]
+    for cells, scenario in zip(found, coupled.scenarios, strict=True):
+        assert (cells.queries, cells.candidates) == (scenario.queries, scenario.candidates)
+
+
+def test_a_recipe_left_out_everywhere_leaves_one_scenario(tmp_path, demo):
+    head = changed(tmp_path, demo, exclude=[{"recipe": "full"}])
+    assert [scenario.recipes for scenario in head.scenarios] == [("head",)]
+    assert len(head.setups) == 2016
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"recipe": "ful"}, "exclude: no recipe is named 'ful'. Nearest: 'full'"),
+        ({"scenario": "dmo"}, "exclude: no scenario is named 'dmo'. Nearest: 'demo'"),
+        ({"level": "penultimat", "source": "small_vit_random"}, "no level is named 'penultimat'"),
+    ],
+)
+def test_an_excluded_name_that_does_not_exist(tmp_path, demo, rule, says):
+    with pytest.raises(ConfigError, match=says):
+        changed(tmp_path, demo, exclude=[rule])

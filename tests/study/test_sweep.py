@@ -36,6 +36,8 @@ def test_a_comma_is_a_list_too():
         (["sweep=demo", "metrc=[hscore]"], "Nearest: 'metric'"),
         (["sweep=demo", "metric"], "is not an override"),
         (["sweep=demo", "retry=nan"], "no key is named 'retry'"),
+        (["sweep=stability", "pool=all", "pool.size=3"], "pool= and pool.size= are both given"),
+        (["cells.columns.source=model"], "say which study: .* cells=FILE"),
     ],
 )
 def test_what_is_no_override_is_refused(words, says):
@@ -49,8 +51,35 @@ def test_axes_are_replaced(tmp_path):
     assert (loaded.source, loaded.seed, loaded.target) == (("c",), (4, 5), ("t",))
 
 
+def test_one_size_takes_the_place_of_the_pools_and_back(tmp_path):
+    path = sweep(tmp_path)
+    sized = load_sweep(parse([f"sweep={path}", "pool.size=4"]))
+    assert (sized.pool_size, sized.pool) == (4, ())
+    named = load_sweep(parse([f"sweep={sweep(tmp_path, pool=[], pool_size=4)}", "pool=all"]))
+    assert (named.pool_size, named.pool) == (None, ("all",))
+
+
+def test_a_table_and_how_it_is_read():
+    request = parse(
+        ["cells=[a.csv,b.csv]", "cells.columns.source=model", "cells.rename={h: hscore}", "out=/x", "bootstrap=0"],
+        ("out", "bootstrap"),
+    )
+    assert request.sweep == ""
+    assert request.axes == {"cells": ["a.csv", "b.csv"]}
+    assert request.cells == {
+        "columns.source": ("model", "cells.columns.source=model"),
+        "rename": ({"h": "hscore"}, "cells.rename={h: hscore}"),
+    }
+    assert request.extra == {"out": "/x", "bootstrap": 0}
+
+
+def test_a_sweep_that_runs_takes_no_tables():
+    with pytest.raises(ConfigError, match=r"demo\.yaml is a sweep that runs, and cells=mine\.csv names"):
+        load_sweep(parse(["sweep=demo", "cells=mine.csv"]))
+
+
 def test_every_shipped_sweep_is_valid_and_named_like_its_file():
-    assert "demo" in sweep_files()
+    assert {"demo", "stability", "stability_notebook"} <= set(sweep_files())
     for name in sweep_files():
         assert load_sweep(parse([f"sweep={name}"])).name == name
 
@@ -67,9 +96,13 @@ def test_an_unknown_sweep_names_the_nearest():
         ({"seed": ["x"]}, r"mine\.yaml: seed"),
         ({"source": ["a", "a"]}, "named twice: a"),
         ({"exclude": [{"metric": ["x"]}]}, "is no axis to exclude by"),
-        ({"source": []}, "source"),
+        ({"source": []}, r"mine\.yaml: source: name one or more, or say 'cells'"),
+        ({"cells": ["x"]}, r"mine\.yaml: seed: a sweep of published cells averages the seeds"),
+        ({"pool_size": 3}, "both pool and pool_size are given"),
+        ({"pool": []}, "neither pool nor pool_size is given"),
+        ({"scenario": "sources"}, "scenario: Input should be 'source_selection' or 'target_selection'"),
         ({"exclude": [{}]}, "exclude everything"),
-        ({"exclude": [{"recipe": ["head"]}]}, "is no axis to exclude by"),
+        ({"exclude": [{"measure": ["pearson"]}]}, "use scenario, source, target, recipe, level"),
     ],
 )
 def test_a_wrong_sweep_is_explained(tmp_path, changes, says):
@@ -90,3 +123,12 @@ def test_exclude_matches_all_named_axes(tmp_path):
     assert loaded.excludes(source="a", target="t")
     assert not loaded.excludes(source="b", target="t")
     assert not loaded.excludes(source="a")
+
+
+def test_exclude_couples_any_of_its_axes(tmp_path):
+    rule = {"scenario": "mine", "recipe": "head", "level": ["penultimate"]}
+    loaded = load_sweep(parse([f"sweep={sweep(tmp_path, exclude=[rule])}"]))
+    names = {"source": "a", "target": "t", "recipe": "head", "level": "penultimate"}
+    assert loaded.excludes(scenario="mine", **names)
+    assert not loaded.excludes(scenario="other", **names)
+    assert not loaded.excludes(scenario="mine", **{**names, "recipe": "full"})

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tmbench.report.captions import independent_queries, interval_name
+from tmbench.report.contract import SPLIT, query_word
 from tmbench.report.frames import KEY, column, part_of, parts, rows
+from tmbench.report.markup import titled
 from tmbench.stats.baselines import STATIC
-from tmbench.stats.bootstrap import FEWEST_QUERIES
-from tmbench.stats.cells import INAPPLICABLE, MISSING, Cells
-from tmbench.stats.measures import MEASURES
-from tmbench.stats.outcomes import Outcomes
+from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
+from tmbench.stats.cells import INAPPLICABLE, MISSING
+from tmbench.stats.measures import Measure
 from tmbench.stats.reliability import SMALL_RATIO, SMALL_RELIABILITY
+from tmbench.stats.sign_flip import smallest_p
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from tmbench.report.tables import Scene
 
 CLEAR_P = 0.05
 """A difference with a larger p is not called one."""
@@ -41,64 +46,81 @@ class Count:
     what: str
 
 
-def findings(tables: dict[str, DataFrame]) -> list[Finding]:
+def findings(tables: dict[str, DataFrame], measures: Mapping[str, Measure], resampling: Resampling) -> list[Finding]:
     """One finding for each scenario, recipe and level of the win-rate table."""
     found = []
     wins = tables["win_rate"]
     for names, part in parts(wins, KEY):
         scenario, recipe, level, direction = names
         here = {name: part_of(tables[name], dict(zip(KEY, names, strict=True))) for name in _READ}
-        query = "target" if direction == "source_selection" else "source"
+        query = query_word(direction)
         title = f"recipe {recipe}"
         title += f", level {level}" if wins["level"].nunique() > 1 else ""
         title = f"{scenario}: {title}" if wins["scenario"].nunique() > 1 else title
-        details = [_against_static(here["means"]), _stability(here["stability"])]
-        headline = _headline(part, here["pairwise"], query, here["per_query"]["query"].nunique())
+        queries = independent_queries(tables["counts"], scenario)
+        details = [_against_static(here["means"], measures), _stability(here["stability"])]
+        headline = _headline(part, here, query, queries, resampling)
         found.append(Finding(title, headline, tuple(text for text in details if text)))
     return found
 
 
-_READ = ("means", "stability", "pairwise", "per_query")
+_READ = ("means", "stability", "pairwise", "ranges")
 
 
-def _headline(wins: DataFrame, pairs: DataFrame, query: str, queries: int) -> str:
+def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, queries: int, resampling: Resampling) -> str:
     field = list(rows(wins[wins["split"].notna()].sort_values("split", ascending=False, kind="stable")))
     if not field:
         return "No setup has a value for every metric, so that nobody wins."
     first = field[0]
     text = f"{first.metric} wins most often: {_share(first.split)} of {first.setups:,} setups, ties split"
-    if math.isnan(first.low):
-        few = f"; {queries} {query}{'s' * (queries > 1)}, too few for an interval" if queries < FEWEST_QUERIES else ""
-        text += few + "."
+    if not math.isnan(first.low):
+        interval = interval_name(resampling)
+        text += f" ({interval} {_share(first.low)} to {_share(first.high)}, over {queries} {query}s)."
+    elif queries < FEWEST_QUERIES:
+        few = f"{queries} {query}{'s' * (queries > 1)}, too few for an interval"
+        text += f"; {few}: {_range(here['ranges'], first.metric, query)}."
     else:
-        text += f" (95 % interval {_share(first.low)} to {_share(first.high)}, over {queries} {query}s)."
+        text += "."
+    if first.missing:
+        text += f" {first.missing:,} setups are left out because a metric has no value."
     if len(field) == 1:
         return text
     second = field[1]
     text += f" Next is {second.metric} with {_share(second.split)}"
-    p = [row.p_holm for row in rows(pairs) if (row.metric, row.other) == (first.metric, second.metric)]
+    pairs = rows(here["pairwise"])
+    p = [row.p_holm for row in pairs if (row.metric, row.other) == (first.metric, second.metric)]
     if not p or math.isnan(p[0]):
         return text + "."
     apart = "the two are told apart" if p[0] < CLEAR_P else "the two cannot be told apart"
-    return text + f"; {apart} (sign-flip test over {query}s, Holm-corrected p = {p[0]:.2g})."
+    test = f"sign-flip test over {query}s, Holm-corrected p = {p[0]:.2g}; before the correction p cannot fall below"
+    return text + f"; {apart} ({test} {smallest_p(queries):.2g})."
 
 
-def _against_static(means: DataFrame) -> str:
+def _range(ranges: DataFrame, metric: str, query: str) -> str:
+    """Between which values single queries lie."""
+    chosen = list(rows(ranges[(ranges["statistic"] == SPLIT) & (ranges["metric"] == metric)]))
+    if not chosen or math.isnan(chosen[0].least):
+        return "no value"
+    return f"from {_share(chosen[0].least)} to {_share(chosen[0].greatest)} of the setups of one {query}"
+
+
+def _against_static(means: DataFrame, measures: Mapping[str, Measure]) -> str:
     if means.empty:
         return ""
     measure = str(means["measure"].iloc[0])
+    sign = -1.0 if measure in measures and measures[measure].better == "lower" else 1.0
     means = means[means["measure"] == measure]
-    title = MEASURES[measure].title if measure in MEASURES else measure
+    title = titled(measure, measures)
     field = column(means[(means["kind"] == "metric") & means["mean"].notna()], "mean", "metric")
     if not field:
         return ""
-    best = max(field, key=lambda name: field[name])
+    best = max(field, key=lambda name: sign * field[name])
     text = f"By mean {title}, {best} is the best metric with {_number(field[best])}."
     static = column(means, "mean", "metric").get(STATIC, math.nan)
     if math.isnan(static):
         return text
-    beaten = sum(value > static for value in field.values())
-    text += f" The static ranking, which never looks at the target, reaches {_number(static)}: "
+    beaten = sum(sign * value > sign * static for value in field.values())
+    text += f" The static ranking, which never looks at the query, reaches {_number(static)}: "
     return text + (f"{beaten} of {len(field)} metrics do better." if beaten else "no metric does better.")
 
 
@@ -113,6 +135,7 @@ def _stability(table: DataFrame) -> str:
 def doubtful_truths(table: DataFrame) -> list[str]:
     """A warning for each query and recipe whose truth can hardly tell candidates apart."""
     found = []
+    several = table["scenario"].nunique() > 1
     for row in rows(table):
         reasons = []
         if row.ratio < SMALL_RATIO:
@@ -124,26 +147,33 @@ def doubtful_truths(table: DataFrame) -> list[str]:
         if row.missing:
             reasons.append("1 truth is missing" if row.missing == 1 else f"{row.missing} truths are missing")
         if reasons:
-            found.append(f"{row.query}, recipe {row.recipe}: {'; '.join(reasons)}.")
+            where = f"{row.scenario}: " if several else ""
+            found.append(f"{where}{row.query}, recipe {row.recipe}: {'; '.join(reasons)}.")
     return found
 
 
-def counts(every: Sequence[Cells], outcomes: Outcomes) -> list[Count]:
+def counts(scenes: Sequence[Scene]) -> list[Count]:
     """How much of everything there is, and how much is missing."""
-    field = outcomes.field
-    incomplete = int(np.isnan(outcomes.values[:, field]).any(axis=1).sum())
-    stored = np.concatenate([cells.state.ravel() for cells in every])
+    tallies = [tally for scene in scenes for tally in scene.tally.slices]
+    every = [scene.cells for scene in scenes]
+    # A cell that the study does not have is neither missing nor inapplicable.
+    stored = [states for cells in every for states in (cells.state[:, :, cells.eligible], *_combined(cells))]
+    states = np.concatenate([part.ravel() for part in stored])
     runs = [cells.truth[:, cells.eligible] for cells in every]
     return [
-        Count(len(outcomes), "setups"),
-        Count(incomplete, "of them with a metric missing"),
+        Count(sum(tally.setups for tally in tallies), "setups"),
+        Count(sum(tally.missing for tally in tallies), "of them with a metric missing"),
         Count(sum(int(cells.eligible.sum()) for cells in every), "cells (query and candidate)"),
-        Count(int((stored != INAPPLICABLE).sum()), "scores"),
-        Count(int((stored == MISSING).sum()), "scores missing"),
-        Count(int((stored == INAPPLICABLE).sum()), "inapplicable"),
+        Count(int((states != INAPPLICABLE).sum()), "scores"),
+        Count(int((states == MISSING).sum()), "scores missing"),
+        Count(int((states == INAPPLICABLE).sum()), "inapplicable"),
         Count(sum(run.size for run in runs), "truths"),
         Count(sum(int(np.isnan(run).sum()) for run in runs), "truths missing"),
     ]
+
+
+def _combined(cells: Any) -> list[Any]:
+    return [one.state[:, cells.eligible] for one in cells.combined]
 
 
 def _share(value: Any) -> str:

@@ -1,265 +1,217 @@
-"""The tables of a study, as data frames. Their columns are a contract; README and later papers read them by name.
-
-All but ``cells`` begin with ``scenario, recipe, level, direction``. In ``stability`` a recipe or level reads
-``all`` where it is itself what varies. ``kind`` is metric, variant or baseline.
-
-====================== =================================================================================
-win_rate               metric, kind, strict, split, all, low, high, family_low, family_high, setups, missing
-win_rate_by_measure    the same with measure
-means                  measure, metric, kind, mean, low, high, setups, missing
-stability              varied, stability, low, high, groups, setups, missing
-pairwise               metric, other, win, tie, loss, difference, low, high, p, p_holm
-per_query              query, measure, metric, kind, value: the full pool of common candidates
-per_query_groups       query, measure, metric, kind, candidates, count, value: also other groups of candidates
-by_candidates          measure, metric, kind, candidates, count, mean, low, high, queries, missing
-reliability            query, candidates, seeds, best, worst, spread, source_sd, seed_sd, ratio, reliability, …
-cells                  target, source, family, random_start, truth and its deviation by recipe, score by metric
-====================== =================================================================================
-"""
+"""The tables of a study as data frames: those over setups, from the sums of ``tally_study``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.stats.bootstrap import Resampling, mean_over_setups
-from tmbench.stats.cells import INAPPLICABLE, MISSING, Cells
+from tmbench.report.contract import COLUMNS, SPLIT, query_word
+from tmbench.stats.bootstrap import Resampling, mean_of_sums
+from tmbench.stats.cells import Array, Cells
+from tmbench.stats.convergence import convergence
+from tmbench.stats.entropy import candidate_entropies, metric_entropies
 from tmbench.stats.jackknife import jackknife_interval
-from tmbench.stats.measures import MEASURES, MeasureFunction
-from tmbench.stats.outcomes import Outcomes, Slice
+from tmbench.stats.measures import Measure
+from tmbench.stats.outcomes import Slice
 from tmbench.stats.pairwise import duels
-from tmbench.stats.per_query import COMMON, per_query
-from tmbench.stats.reliability import reliability
-from tmbench.stats.stability import setup_stability
-from tmbench.stats.win_rate import win_rate
+from tmbench.stats.stability import Stability, stability, stability_across
+from tmbench.stats.tally import StudyTally, Tally
+from tmbench.stats.win_rate import WinRate, win_rate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Row = dict[str, Any]
 
+NO_INTERVALS = Resampling(0)
 
-BASE = ("scenario", "recipe", "level", "direction")
+ALL = "all"
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "win_rate": (
-        *BASE, "metric", "kind", "strict", "split", "all", "low", "high",
-        "family_low", "family_high", "setups", "missing",
-    ),
-    "win_rate_by_measure": (
-        *BASE, "measure", "metric", "kind", "strict", "split", "all", "low", "high",
-        "family_low", "family_high", "setups", "missing",
-    ),
-    "means": (*BASE, "measure", "metric", "kind", "mean", "low", "high", "setups", "missing"),
-    "stability": (*BASE, "varied", "stability", "low", "high", "groups", "setups", "missing"),
-    "pairwise": (*BASE, "metric", "other", "win", "tie", "loss", "difference", "low", "high", "p", "p_holm"),
-    "per_query": (*BASE, "query", "measure", "metric", "kind", "value"),
-    "per_query_groups": (*BASE, "query", "measure", "metric", "kind", "candidates", "count", "value"),
-    "by_candidates": (
-        *BASE, "measure", "metric", "kind", "candidates", "count", "mean", "low", "high", "queries", "missing",
-    ),
-    "reliability": (
-        *BASE, "query", "candidates", "seeds", "best", "worst", "spread", "source_sd", "seed_sd", "ratio",
-        "reliability", "seed_tau", "random_start", "pretrained_best", "least_gain", "missing",
-    ),
-}  # fmt: skip
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One scenario of a report.
+
+    Attributes:
+        cells: its truths and scores.
+        tally: from ``tally_study`` of these cells.
+        without_family: the tallies with one family of candidates deleted each, for the jackknife; three or more of
+            them fill ``family_low`` and ``family_high``.
+    """
+
+    cells: Cells
+    tally: StudyTally
+    without_family: Sequence[StudyTally] = ()
 
 
 def build_tables(
-    cells: Cells | Sequence[Cells],
-    outcomes: Outcomes,
-    *,
-    measures: Mapping[str, MeasureFunction] | None = None,
-    draws: int = 10_000,
-    seed: int = 0,
-    without_family: Sequence[Outcomes] = (),
+    scenes: Sequence[Scene],
+    measures: Mapping[str, Measure],
+    resampling: Resampling,
+    policies: Mapping[str, str] | None = None,
 ) -> dict[str, DataFrame]:
-    """Every table of the study by name.
+    """Every table of the study by name; ``tmbench.report.contract`` says what stands in them.
 
     Args:
-        cells: of each scenario in ``outcomes``.
-        outcomes: from ``evaluate_study``, concatenated where there are several scenarios.
-        measures: functions by name, as given to ``evaluate_study``; the shipped ones where not given.
-        draws: resamplings of the queries for an interval; 0 leaves the intervals empty.
-        seed: of the resampling.
-        without_family: outcomes with one family of candidates deleted each; three or more of them fill
-            ``family_low`` and ``family_high``.
+        scenes: one for each scenario.
+        measures: those that the tallies were made with.
+        resampling: of the queries, for intervals and for the draws of ``convergence``; no intervals with 0 draws.
+        policies: what is done with each thing that ``Cells.counts`` counts, a sentence by key.
     """
-    every = [cells] if isinstance(cells, Cells) else list(cells)
-    functions = measures or {name: MEASURES[name].function for name in outcomes.labels["measure"]}
-    resampling = Resampling(draws, seed)
-    groups = _per_query_groups(every, functions)
-    rows: dict[str, list[Row]] = {
-        "win_rate": list(_win_rates(outcomes, resampling, without_family)),
-        "win_rate_by_measure": [
-            {**row, "measure": name}
-            for name, part, others in _by_measure(outcomes, without_family)
-            for row in _win_rates(part, resampling, others)
-        ],
-        "means": list(_means(outcomes, resampling)),
-        "stability": list(_stability(outcomes, resampling)),
-        "pairwise": [
-            {**where._asdict(), **asdict(duel)} for where, part in outcomes.slices() for duel in duels(part, resampling)
-        ],
-        "per_query": [row for row in groups if row["candidates"] == COMMON],
-        "per_query_groups": groups,
-        "by_candidates": list(_by_candidates(groups, resampling)),
-        "reliability": [
-            {"scenario": one.scenario, "level": "all", "direction": one.direction, **asdict(row)}
-            for one in every
-            for row in reliability(one)
-        ],
-    }
+    from tmbench.report.cell_tables import cell_matrix, count_rows
+    from tmbench.report.query_tables import query_rows
+
+    rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+    for scene in scenes:
+        for name, found in _setup_rows(scene, resampling):
+            rows[name].extend(found)
+        for name, found in query_rows(scene.cells, measures, resampling).items():
+            rows[name].extend(found)
+        rows["counts"].extend(count_rows(scene, resampling, policies or {}))
     tables = {name: _frame(found, COLUMNS[name]) for name, found in rows.items()}
-    tables["cells"] = _cell_matrix(every)
+    tables["cells"] = cell_matrix([scene.cells for scene in scenes])
     return tables
 
 
 def _frame(rows: list[Row], columns: Sequence[str]) -> DataFrame:
     import pandas
 
-    return pandas.DataFrame([[row[column] for column in columns] for row in rows], columns=list(columns))
+    return pandas.DataFrame({column: [row[column] for row in rows] for column in columns}, columns=list(columns))
 
 
-def _by_measure(outcomes: Outcomes, others: Sequence[Outcomes]) -> Iterator[tuple[str, Outcomes, list[Outcomes]]]:
-    for number, name in enumerate(outcomes.labels["measure"]):
-        yield (
-            name,
-            outcomes.where(outcomes.measure == number),
-            [other.where(other.measure == other.labels["measure"].index(name)) for other in others],
-        )
+def _setup_rows(scene: Scene, resampling: Resampling) -> Iterator[tuple[str, Iterable[Row]]]:
+    """The rows of one scenario by table."""
+    # Without draws there are no intervals at all, nor those over families.
+    deleted = scene.without_family if resampling.draws else ()
+    fewer = [{part.where: part for part in study.slices} for study in deleted]
+    level = resampling.level
+    for tally in scene.tally.slices:
+        where = tally.where._asdict()
+        without = [study[tally.where] for study in fewer]
+        overall = win_rate(tally, resampling)
+        yield "win_rate", _win_rates(tally, overall, without, level)
+        for number, measure in enumerate(tally.measures):
+            found = _win_rates(tally, win_rate(tally, resampling, number), without, level, number)
+            yield "win_rate_by_measure", ({**row, "measure": measure} for row in found)
+        yield "means", _means(tally, resampling)
+        yield "pairwise", ({**where, **asdict(duel)} for duel in duels(tally, resampling))
+        yield "convergence", ({**where, **asdict(row)} for row in convergence(tally, resampling.seed))
+        yield "ranges", _ranges(tally)
+        yield "bounds", _bounds(tally, overall)
+        yield "rank_entropy", ({**where, **asdict(row)} for row in metric_entropies(tally))
+    for number, recipe in enumerate(scene.cells.recipes):
+        where = Slice(scene.cells.scenario, recipe, ALL, scene.cells.direction)._asdict()
+        yield "rank_entropy", ({**where, **asdict(row)} for row in candidate_entropies(scene.cells, number))
+    yield "stability", _stability(scene.tally, resampling)
 
 
-def _win_rates(outcomes: Outcomes, resampling: Resampling, without_family: Sequence[Outcomes]) -> Iterator[Row]:
+def _win_rates(
+    tally: Tally, rate: WinRate, without: Sequence[Tally], level: float, measure: int | None = None
+) -> Iterator[Row]:
     """A row for each metric; those outside the field have no rate, since they take no vote."""
-    fewer: list[dict[Slice, Outcomes]] = [dict(other.slices()) for other in without_family]
-    for where, part in outcomes.slices():
-        rate = win_rate(part, resampling)
-        deleted = [win_rate(other[where], Resampling(0)) for other in fewer if where in other]
-        same = [other.split.value for other in deleted if (other.metrics.tolist() == rate.metrics.tolist())]
-        family_low, family_high = jackknife_interval(rate.split.value, same)
-        place = {int(metric): position for position, metric in enumerate(rate.metrics)}
-        for metric, name in enumerate(part.metrics):
-            row: Row = {**where._asdict(), "metric": name, "kind": part.kinds[metric]}
-            if metric in place:
-                at = place[metric]
-                row |= {
-                    "strict": rate.strict[at], "split": rate.split.value[at], "all": rate.all[at],
-                    "low": rate.split.low[at], "high": rate.split.high[at],
-                    "family_low": family_low[at], "family_high": family_high[at],
-                }  # fmt: skip
-            else:
-                row |= dict.fromkeys(("strict", "split", "all", "low", "high", "family_low", "family_high"), np.nan)
-            yield row | {"setups": rate.setups, "missing": rate.missing}
+    family_low, family_high = _over_families(tally, rate, without, measure, level)
+    place = {int(metric): position for position, metric in enumerate(rate.metrics)}
+    for metric, name in enumerate(tally.names):
+        row: Row = {**tally.where._asdict(), "metric": name, "kind": tally.kinds[metric]}
+        row |= dict.fromkeys(("strict", "split", "all", "low", "high", "family_low", "family_high"), np.nan)
+        if metric in place:
+            at = place[metric]
+            row |= {
+                "strict": rate.strict[at], "split": rate.split.value[at], "all": rate.all[at],
+                "low": rate.split.low[at], "high": rate.split.high[at],
+                "family_low": family_low[at], "family_high": family_high[at],
+            }  # fmt: skip
+        yield row | {"setups": rate.setups, "missing": rate.missing}
 
 
-def _means(outcomes: Outcomes, resampling: Resampling) -> Iterator[Row]:
-    for where, part in outcomes.slices():
-        queries = len(part.labels["query"])
-        for number, measure in enumerate(part.labels["measure"]):
-            chosen = part.where(part.measure == number)
-            estimate = mean_over_setups(chosen.values, chosen.query, queries, resampling)
-            for metric, name in enumerate(part.metrics):
-                yield {
-                    **where._asdict(), "measure": measure, "metric": name, "kind": part.kinds[metric],
-                    "mean": estimate.value[metric], "low": estimate.low[metric], "high": estimate.high[metric],
-                    "setups": int(estimate.count[metric]),
-                    "missing": len(chosen) - int(estimate.count[metric]),
-                }  # fmt: skip
-
-
-def _stability(outcomes: Outcomes, resampling: Resampling) -> Iterator[Row]:
-    """Query, pool and measure for each slice; recipe and level for each scenario where there are several.
-
-    None with fewer than two metrics: there is no order of metrics that could be stable.
-    """
-    if len(outcomes.field) < 2:
-        return
-    for where, part in outcomes.slices():
-        for varied in ("query", "pool", "measure"):
-            yield _stability_row(where, part, varied, resampling)
-    for number, scenario in enumerate(outcomes.labels["scenario"]):
-        part = outcomes.where(outcomes.scenario == number)
-        direction = outcomes.directions[number]
-        recipes, levels = outcomes.labels["recipe"], outcomes.labels["level"]
-        if len(np.unique(part.recipe)) > 1:
-            for level in np.unique(part.level):
-                where = Slice(scenario, "all", levels[level], direction)
-                yield _stability_row(where, part.where(part.level == level), "recipe", resampling)
-        if len(np.unique(part.level)) > 1:
-            for recipe in np.unique(part.recipe):
-                where = Slice(scenario, recipes[recipe], "all", direction)
-                yield _stability_row(where, part.where(part.recipe == recipe), "level", resampling)
-
-
-def _stability_row(where: Slice, part: Outcomes, varied: str, resampling: Resampling) -> Row:
-    found = setup_stability(part, varied, resampling)
-    query = "target" if where.direction == "source_selection" else "source"
-    return {
-        **where._asdict(),
-        **asdict(found),
-        "varied": query if varied == "query" else varied,
-        "stability": found.value,
-    }
-
-
-def _per_query_groups(every: Sequence[Cells], measures: Mapping[str, MeasureFunction]) -> list[Row]:
-    return [
-        {"scenario": one.scenario, "direction": one.direction, **asdict(row)}
-        for one in every
-        for row in per_query(one, measures)
+def _over_families(
+    tally: Tally, rate: WinRate, without: Sequence[Tally], measure: int | None, level: float
+) -> tuple[Array, Array]:
+    """The jackknife interval of the win rates; none where the field changes with a family, as LEEP's would."""
+    if not without:
+        nothing = np.full(len(tally.field), np.nan)
+        return nothing, nothing
+    field = [tally.names[metric] for metric in tally.field]
+    deleted = [
+        win_rate(other, NO_INTERVALS, measure).split.value
+        if [other.names[metric] for metric in other.field] == field
+        else np.full(len(field), np.nan)
+        for other in without
     ]
+    return jackknife_interval(rate.split.value, deleted, level, 0.0, 1.0)
 
 
-def _by_candidates(groups: list[Row], resampling: Resampling) -> Iterator[Row]:
-    """The mean over queries of ``per_query_groups``: each query counts once."""
-    keys = (*BASE, "measure", "metric", "kind", "candidates")
-    collected: dict[tuple[Any, ...], list[Row]] = {}
-    for row in groups:
-        collected.setdefault(tuple(row[key] for key in keys), []).append(row)
-    for key, rows in collected.items():
-        values = np.array([[row["value"]] for row in rows])
-        estimate = mean_over_setups(values, np.arange(len(rows)), len(rows), resampling)
+def _means(tally: Tally, resampling: Resampling) -> Iterator[Row]:
+    sums = tally.sums
+    measures, queries, metrics = sums["value"].shape
+    flat = [sums[name].transpose(1, 0, 2).reshape(queries, measures * metrics) for name in ("value", "valued")]
+    estimate = mean_of_sums(flat[0], flat[1], tally.families, resampling)
+    mean, low, high, count = (
+        values.reshape(measures, metrics) for values in (estimate.value, estimate.low, estimate.high, estimate.count)
+    )
+    # What does not apply is so for every measure alike, and is not missing.
+    inapplicable = sums["inapplicable"].sum(axis=0) / max(measures, 1)
+    missing = sums["setups"].sum(axis=1)[:, None] - count - inapplicable
+    for number, measure in enumerate(tally.measures):
+        for metric, name in enumerate(tally.names):
+            yield {
+                **tally.where._asdict(), "measure": measure, "metric": name, "kind": tally.kinds[metric],
+                "mean": mean[number, metric], "low": low[number, metric], "high": high[number, metric],
+                "setups": int(count[number, metric]), "missing": round(float(missing[number, metric])),
+            }  # fmt: skip
+
+
+def _ranges(tally: Tally) -> Iterator[Row]:
+    """The least and the greatest value that a single query has: the win rate's, and each measure's mean."""
+    complete = tally.sums["complete"].sum(axis=0)[:, None]
+    won = np.full((len(tally.queries), len(tally.names)), np.nan)
+    won[:, tally.field] = _ratio(tally.sums["split"].sum(axis=0), complete)
+    values = {SPLIT: won}
+    for number, measure in enumerate(tally.measures):
+        values[f"mean {measure}"] = _ratio(tally.sums["value"][number], tally.sums["valued"][number])
+    for statistic, by_query in values.items():
+        for metric, name in enumerate(tally.names):
+            there = by_query[~np.isnan(by_query[:, metric]), metric]
+            if statistic == SPLIT and metric not in tally.field:
+                continue
+            yield {
+                **tally.where._asdict(), "statistic": statistic, "metric": name, "kind": tally.kinds[metric],
+                "least": there.min() if len(there) else np.nan, "greatest": there.max() if len(there) else np.nan,
+                "queries": len(there),
+            }  # fmt: skip
+
+
+def _ratio(sums: Array, counts: Array) -> Array:
+    counts = np.broadcast_to(counts, sums.shape)
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def _bounds(tally: Tally, rate: WinRate) -> Iterator[Row]:
+    for at, metric in enumerate(rate.metrics):
         yield {
-            **dict(zip(keys, key, strict=True)),
-            "count": float(np.mean([row["count"] for row in rows])),
-            "mean": estimate.value[0], "low": estimate.low[0], "high": estimate.high[0],
-            "queries": int(estimate.count[0]), "missing": len(rows) - int(estimate.count[0]),
+            **tally.where._asdict(), "metric": tally.names[metric], "kind": tally.kinds[metric],
+            "as_loss": rate.as_loss[at], "lowest": rate.lowest[at], "highest": rate.highest[at],
+            "setups": rate.setups, "missing": rate.missing,
         }  # fmt: skip
 
 
-def _cell_matrix(every: Sequence[Cells]) -> DataFrame:
-    """One row for each level, query and candidate; absent scores are empty and named by their reason."""
-    import pandas
+def _stability(study: StudyTally, resampling: Resampling) -> Iterator[Row]:
+    """Query, pool and measure for each slice; then what varies across slices, where there are several.
 
-    return pandas.concat([pandas.DataFrame(_cell_rows(one)) for one in every], ignore_index=True)
+    None with fewer than two metrics: there is no order of metrics that could be stable.
+    """
+    for tally in study.slices:
+        if len(tally.field) > 1:
+            for varied in ("query", "pool", "measure"):
+                yield _stability_row(tally.where, stability(tally, varied, resampling))
+    if any(len(tally.field) > 1 for tally in study.slices):
+        for across in study.across:
+            yield _stability_row(across.where, stability_across(across, resampling))
 
 
-def _cell_rows(cells: Cells) -> Iterator[Row]:
-    sources_are_ranked = cells.direction == "source_selection"
-    truth = cells.mean_truth
-    for level, level_name in enumerate(cells.levels):
-        states = cells.state[level]
-        for query, query_name in enumerate(cells.queries):
-            for candidate, candidate_name in enumerate(cells.candidates):
-                pair = (query_name, candidate_name) if sources_are_ranked else (candidate_name, query_name)
-                row: Row = {
-                    "scenario": cells.scenario, "level": level_name, "direction": cells.direction,
-                    "target": pair[0], "source": pair[1],
-                    "family": cells.families[candidate], "random_start": bool(cells.random_start[candidate]),
-                }  # fmt: skip
-                for recipe, recipe_name in enumerate(cells.recipes):
-                    runs = cells.truth[recipe, query, candidate]
-                    runs = runs[~np.isnan(runs)]
-                    row[f"truth_{recipe_name}"] = truth[recipe, query, candidate]
-                    row[f"truth_{recipe_name}_sd"] = runs.std(ddof=1) if len(runs) > 1 else np.nan
-                    row[f"truth_{recipe_name}_seeds"] = len(runs)
-                for metric, name in enumerate(cells.metrics):
-                    row[name] = cells.scores[level, metric, query, candidate]
-                for name, state in (("inapplicable", INAPPLICABLE), ("missing", MISSING)):
-                    absent = np.flatnonzero(states[:, query, candidate] == state)
-                    row[name] = " ".join(cells.metrics[metric] for metric in absent)
-                yield row
+def _stability_row(where: Slice, found: Stability) -> Row:
+    row = {**where._asdict(), **asdict(found)}
+    return row | {"varied": query_word(where.direction)} if found.varied == "query" else row

@@ -3,80 +3,122 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from tmbench.report.captions import independent_queries
 from tmbench.report.frames import KEY, column, part_of, parts
-from tmbench.report.markup import by_win_rate
-from tmbench.stats.measures import MEASURES
+from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, spread, titled
+from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
+from tmbench.stats.measures import Measure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Console
     from rich.table import Table
 
+MOST_TABLES = 8
+"""So many scenarios, recipes and levels are printed; the files have them all."""
 
-def print_summary(tables: dict[str, DataFrame], console: Console | None = None, *, measure: str | None = None) -> None:
+MOST_MEASURES = 4
+"""So many measures fit beside the win rate in 80 columns."""
+
+
+def print_summary(
+    tables: dict[str, DataFrame],
+    measures: Mapping[str, Measure],
+    resampling: Resampling,
+    console: Console | None = None,
+    *,
+    measure: str | None = None,
+) -> None:
     """Print, for each scenario, recipe and level, who wins and the means; best first.
 
     Args:
         tables: from ``build_tables``.
+        measures: as given there.
+        resampling: as given there.
         console: where to; standard output where not given.
-        measure: show the mean of this one alone; all of them where not given.
+        measure: show the mean of this one alone; the first four where not given.
     """
     from rich.console import Console
 
     console = console or Console()
-    for table in short_tables(tables, measure):
+    number = len(tables["win_rate"][KEY].drop_duplicates())
+    for place, table in enumerate(short_tables(tables, measures, resampling, measure)):
+        if place == MOST_TABLES:
+            console.print(f"… and {number - MOST_TABLES} more in tables/win_rate.md")
+            return
         console.print(table)
 
 
-def short_tables(tables: dict[str, DataFrame], measure: str | None = None) -> Iterator[Table]:
+def short_tables(
+    tables: dict[str, DataFrame],
+    measures: Mapping[str, Measure],
+    resampling: Resampling,
+    measure: str | None = None,
+) -> Iterator[Table]:
     """The rich tables of ``print_summary``."""
     from rich.table import Table
     from rich.text import Text
 
-    wins, means = tables["win_rate"], tables["means"]
-    measures = [measure] if measure else list(dict.fromkeys(means["measure"]))
+    wins, means, lower = tables["win_rate"], tables["means"], lower_is_better(measures)
+    shown = [measure] if measure else list(dict.fromkeys(means["measure"]))[:MOST_MEASURES]
     for names, part in parts(wins, KEY):
-        scenario, recipe, level, _ = names
-        mean = column(part_of(means, dict(zip(KEY, names, strict=True))), "mean", ["metric", "measure"])
-        several = wins.loc[wins["scenario"] == scenario, "level"].nunique() > 1
-        setups, missing = int(part["setups"].iloc[0]), int(part["missing"].iloc[0])
-        left_out = f", {missing:,} left out for missing values" if missing else ""
+        where = dict(zip(KEY, names, strict=True))
+        mean = column(part_of(means, where), "mean", ["metric", "measure"])
+        header, ends = spread(part, part_of(tables["ranges"], where), where["direction"], resampling)
+        # One word where columns are narrow; the caption says over what.
+        header, over = (header, "") if part["low"].notna().any() else ("range", header)
         table = Table(
-            title=f"{scenario} · recipe {recipe}" + (f" · level {level}" if several else ""),
-            caption=f"{setups:,} setups{left_out}; baselines compete for no win",
+            title=_title(wins, where),
+            caption=_caption(tables, part, where, resampling, over),
             title_justify="left",
             caption_justify="left",
             box=None,
             pad_edge=False,
         )
         table.add_column("", no_wrap=True)
-        table.add_column("wins", justify="right")
-        table.add_column("95 % interval", justify="right")
-        for name in measures:
-            table.add_column(MEASURES[name].title if name in MEASURES else name, justify="right")
-        ordered = by_win_rate(part, mean, measures[0])
+        for name in ("wins", header, *(titled(name, measures) for name in shown)):
+            table.add_column(name, justify="right")
+        ordered = by_win_rate(part, mean, shown[0], lower)
         field = [row for row in ordered if row.kind == "metric"]
-        best = {name: max((_comparable(mean.get((row.metric, name))) for row in field), default=0) for name in measures}
-        winner = max((_comparable(row.split) for row in field), default=0)
+        best = {
+            name: best_of((mean.get((row.metric, name), math.nan) for row in field), name in lower) for name in shown
+        }
+        largest = {name: best_of(abs(mean.get((row.metric, name), math.nan)) for row in ordered) for name in shown}
+        winner = best_of(row.split for row in field)
         for row in ordered:
-            cells = [Text(_number(row.split), _BEST if row.split == winner else "")]
-            cells.append(Text("–" if math.isnan(row.low) else f"{_number(row.low)}–{_number(row.high)}"))
-            for name in measures:
+            interval = "–".join(brief(end) for end in ends.get(row.metric, ())) or "–"
+            cells = [Text(brief(row.split), _BEST if row.split == winner else ""), Text(interval)]
+            for name in shown:
                 value = mean.get((row.metric, name), math.nan)
-                cells.append(Text(_number(value), _BEST if row.kind == "metric" and value == best[name] else ""))
-            table.add_row(str(row.metric), *cells, style="" if row.kind == "metric" else "dim")
+                cells.append(
+                    Text(brief(value, largest[name]), _BEST if row.kind == "metric" and value == best[name] else "")
+                )
+            table.add_row(Text(str(row.metric)), *cells, style="" if row.kind == "metric" else "dim")
         yield table
 
 
 _BEST = "bold green"
 
 
-def _comparable(value: float | None) -> float:
-    return -math.inf if value is None or math.isnan(value) else value
+def _title(wins: DataFrame, where: Mapping[str, str]) -> str:
+    from rich.markup import escape
+
+    several = wins.loc[wins["scenario"] == where["scenario"], "level"].nunique() > 1
+    title = f"{where['scenario']} · recipe {where['recipe']}"
+    return escape(title + (f" · level {where['level']}" if several else ""))
 
 
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
+def _caption(
+    tables: dict[str, DataFrame], part: DataFrame, where: Mapping[str, str], resampling: Resampling, over: str
+) -> str:
+    setups, missing = int(part["setups"].iloc[0]), int(part["missing"].iloc[0])
+    text = f"{setups:,} setups"
+    text += f", {missing:,} left out for missing values" if missing else ""
+    text += f"; {over}" if over else ""
+    queries = independent_queries(tables["counts"], where["scenario"])
+    if resampling.draws and queries < FEWEST_QUERIES:
+        text += f" ({queries}: too few for an interval)"
+    return text + "; baselines compete for no win"

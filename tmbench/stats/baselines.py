@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 STATIC = "static"
 """The name of the leave-one-query-out ranking in every table."""
 
+RANDOM = "random"
+"""The name of the random ranking in every table: what each measure gives a choice that knows nothing."""
+
 
 def static_scores(truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """The static ranking: how well a candidate did on the *other* queries, the same list whatever the pool.

@@ -1,20 +1,23 @@
-"""Outcomes: one value of an evaluation measure for each setup and each metric."""
+"""Outcomes: the value of each evaluation measure for each metric in each setup, made pool chunk by pool chunk.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+Nothing here grows with the number of setups: a study's pools come in chunks, a chunk's outcomes are summed up
+(``tmbench.stats.tally``) and forgotten.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.cells import INAPPLICABLE, Cells
-from tmbench.stats.measures import MeasureFunction
+from tmbench.errors import ConfigError
+from tmbench.stats.cells import INAPPLICABLE, Array, Cells, Combine, common_candidates
+from tmbench.stats.measures import Measure
 
-AXES = ("scenario", "recipe", "level", "query", "measure")
-"""The axes of a setup that bear names; its sixth, the pool, bears a number."""
-
-Pools = Callable[[int], Sequence[NDArray[np.integer]]]
-"""The pools of a query by its index: arrays (P, k) of candidates, one array a pool size."""
+EQUAL_DECIMALS = 12
+"""Values equal to this many decimals are tied: the same ranking reached by another sum differs in the last bits."""
 
 
 class Slice(NamedTuple):
@@ -27,192 +30,178 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """S setups, each with one value for each of M metrics, variants and baselines.
+class PoolChunk:
+    """P pools of one scenario, each a subset of its N candidates, and which of the Q queries use them.
+
+    The candidates of query q in pool p are those of ``members[p]`` that all compared metrics can score for q.
 
     Attributes:
-        values: (S, M) float64; NaN where a metric has no value.
-        inapplicable: (S, M) bool; the value is absent because the metric does not apply to a candidate.
-        metrics: (M,) names.
-        kinds: (M,) ``metric``, ``variant`` or ``baseline``.
-        scenario, recipe, level, query, measure: (S,) int32, positions in ``labels``.
-        pool: (S,) int32; within a scenario the same number means the same set of candidates, whatever the query.
-        labels: the names along each of ``AXES``.
-        directions: one for each scenario.
+        members: (P, N) bool.
+        serves: (P, Q) bool.
     """
 
-    values: NDArray[np.float64]
+    members: NDArray[np.bool_]
+    serves: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The setups of one recipe and level on P pools: E measures x Q queries x P pools, M values each.
+
+    Attributes:
+        values: (E, Q, P, M) float64; NaN where there is no value or no setup.
+        asked: (Q, P) bool, where there is a setup.
+        inapplicable: (Q, P, M) bool; no value because the metric does not apply to a candidate.
+        constant: (Q, P, M) bool; the scores in the pool are all equal, a failed ranking.
+        signs: (E,) 1 for a measure of which more is better, −1 where less is.
+        field: (F,) positions of the metrics that compete.
+    """
+
+    values: Array
+    asked: NDArray[np.bool_]
     inapplicable: NDArray[np.bool_]
-    metrics: tuple[str, ...]
-    kinds: tuple[str, ...]
-    scenario: NDArray[np.int32]
-    recipe: NDArray[np.int32]
-    level: NDArray[np.int32]
-    query: NDArray[np.int32]
-    measure: NDArray[np.int32]
-    pool: NDArray[np.int32]
-    labels: Mapping[str, tuple[str, ...]]
-    directions: tuple[str, ...]
+    constant: NDArray[np.bool_]
+    signs: Array
+    field: NDArray[np.intp]
 
-    def __len__(self) -> int:
-        """The number of setups."""
-        return len(self.values)
+    @cached_property
+    def merit(self) -> Array:
+        """(E, Q, P, M) the values with more always better, rounded so that equal rankings are equal."""
+        return np.round(self.values, EQUAL_DECIMALS) * self.signs[:, None, None, None]
 
-    def axis(self, name: str) -> NDArray[np.int32]:
-        """(S,) the column of the axis ``name``."""
-        column: NDArray[np.int32] = getattr(self, name)
-        return column
+    @cached_property
+    def complete(self) -> NDArray[np.bool_]:
+        """(E, Q, P) where every metric of the field has a value."""
+        if not len(self.field):
+            return np.zeros(self.values.shape[:3], dtype=bool)
+        whole: NDArray[np.bool_] = np.asarray(~np.isnan(self.values[..., self.field]).any(axis=-1))
+        return whole
 
-    @property
-    def field(self) -> NDArray[np.intp]:
-        """Which of ``metrics`` compete here: those of kind metric that apply to at least one setup."""
-        competes = ~np.all(self.inapplicable, axis=0) if len(self) else np.ones(len(self.metrics), dtype=bool)
-        return np.flatnonzero([kind == "metric" and competes[i] for i, kind in enumerate(self.kinds)])
+    @cached_property
+    def directions(self) -> Array:
+        """(E, Q, P, F (F − 1) / 2) unit vectors whose products are τ_b between rankings of the field.
 
-    def where(self, mask: NDArray[np.bool_]) -> "Outcomes":
-        """The setups that ``mask`` (S,) keeps; the labels stay."""
-        columns: dict[str, Any] = {name: self.axis(name)[mask] for name in (*AXES, "pool")}
-        return replace(self, values=self.values[mask], inapplicable=self.inapplicable[mask], **columns)
-
-    def slices(self) -> Iterator[tuple[Slice, "Outcomes"]]:
-        """The setups of each (scenario, recipe, level), in the order of the labels."""
-        for s, scenario in enumerate(self.labels["scenario"]):
-            for r, recipe in enumerate(self.labels["recipe"]):
-                for v, level in enumerate(self.labels["level"]):
-                    mask = (self.scenario == s) & (self.recipe == r) & (self.level == v)
-                    if mask.any():
-                        yield Slice(scenario, recipe, level, self.directions[s]), self.where(mask)
+        The signs of the differences between all pairs of its metrics, divided by their norm. Zero where τ_b is
+        undefined: a value is missing, or all are tied.
+        """
+        return ranking_directions(self.merit[..., self.field])
 
 
-def evaluate(
-    truth: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    pools: NDArray[np.integer],
-    measure: MeasureFunction,
-) -> NDArray[np.float64]:
-    """One query's outcomes on each pool.
+def ranking_directions(merit: Array) -> Array:
+    """(..., F (F − 1) / 2) from ``merit`` (..., F), as ``Outcomes.directions``."""
+    first, second = np.triu_indices(merit.shape[-1], k=1)
+    signs = np.sign(merit[..., first] - merit[..., second])
+    norm = np.sqrt(np.sum(signs**2, axis=-1, keepdims=True))
+    usable = norm > 0  # NaN is not
+    return np.divide(signs, norm, out=np.zeros_like(signs), where=usable)
 
-    Args:
-        truth: (n,) of each candidate; NaN where missing.
-        scores: (M, n); NaN where missing or inapplicable.
-        pools: (P, k) indices of candidates.
-        measure: such as ``measures.weighted_tau``.
 
-    Returns:
-        (P, M). NaN for a metric without a score somewhere in the pool, for all of them where a truth is missing,
-        and where the measure itself is undefined.
+def competing(cells: Cells, level: int) -> NDArray[np.intp]:
+    """(F,) the positions in ``cells.names`` of the field at a level: the metrics that apply to any cell of it."""
+    states = cells.row_states(0, level) if cells.recipes else np.zeros((len(cells.names), 0, 0), dtype=np.int8)
+    applies = ((states != INAPPLICABLE) & cells.eligible).any(axis=(1, 2))
+    return np.flatnonzero([kind == "metric" and applies[i] for i, kind in enumerate(cells.all_kinds)])
+
+
+class Evaluation:
+    """The cells of a scenario, ready to give the outcomes of any chunk of pools."""
+
+    def __init__(self, cells: Cells, measures: Mapping[str, Measure]) -> None:
+        """Prepare the arrays that all chunks share.
+
+        Raises:
+            ConfigError: when a measure is a ratio of truths and one of these is negative.
+        """
+        self.cells = cells
+        self.measures = tuple(measures.values())
+        self.signs = np.array([-1.0 if measure.better == "lower" else 1.0 for measure in self.measures])
+        self.candidates = common_candidates(cells)
+        self.truth = cells.mean_truth
+        self.fields = [competing(cells, level) for level in range(len(cells.levels))]
+        _check_ratios(cells, measures)
+
+    def outcomes(self, chunk: PoolChunk, recipe: int, level: int, seed: int | None = None) -> Outcomes:
+        """The outcomes of one recipe and level on ``chunk``; of one seed's truth alone where ``seed`` is given."""
+        cells, count = self.cells, len(chunk.members)
+        truth = self.truth[recipe] if seed is None else cells.truth[recipe, :, :, seed]
+        rows = cells.rows(recipe, level)
+        cannot = cells.row_states(recipe, level) == INAPPLICABLE
+        shape = (len(cells.queries), count, len(cells.names))
+        values = np.full((len(self.measures), *shape), np.nan)
+        inapplicable, constant = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        for query in range(len(cells.queries)):
+            for pools, members in self._pools(chunk, query):
+                scores = self._scores(rows, level, query, members)
+                inapplicable[query, pools] = cannot[:, query][:, members].any(axis=-1).T
+                # NaN is equal to nothing, so that a missing score is not constant.
+                constant[query, pools, :-1] = scores.max(axis=-1) == scores.min(axis=-1)
+                pool_truth = truth[query][members]
+                for number, measure in enumerate(self.measures):
+                    values[number, query, pools] = _values(measure, pool_truth, scores)
+        return Outcomes(values, chunk.serves.T, inapplicable, constant, self.signs, self.fields[level])
+
+    def on(self, recipe: int, level: int, query: int, candidates: NDArray[np.intp]) -> Array:
+        """(E, M) on one pool of ``candidates`` (n,), whether or not all compared metrics apply to them."""
+        scores = self._scores(self.cells.rows(recipe, level), level, query, candidates[None])
+        truth = self.truth[recipe, query][candidates[None]]
+        return np.concatenate([_values(measure, truth, scores) for measure in self.measures])
+
+    def _pools(self, chunk: PoolChunk, query: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """The pools that ``query`` uses, those of one size together: positions (P',) and candidates (P', n)."""
+        used = np.flatnonzero(chunk.serves[:, query])
+        member = chunk.members[used] & self.candidates[query]
+        sizes = member.sum(axis=1)
+        found = []
+        for size in np.unique(sizes[sizes > 0]):
+            same = np.flatnonzero(sizes == size)
+            found.append((used[same], np.nonzero(member[same])[1].reshape(-1, int(size))))
+        return found
+
+    def _scores(self, rows: Array, level: int, query: int, members: NDArray[np.intp]) -> Array:
+        """(P', M − 1, n) scores in each pool, in the order of ``names`` without the random one."""
+        stored, cells = rows[:, query][:, members], self.cells
+        if not cells.combined:
+            return np.ascontiguousarray(stored.transpose(1, 0, 2))
+        made = np.stack([_combined(one.combine, one.parts[level, :, query][:, members]) for one in cells.combined])
+        parts = [stored[: len(cells.metrics)], made, stored[len(cells.metrics) :]]
+        return np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2))
+
+
+def _combined(combine: Combine, parts: Array) -> Array:
+    """(P', n) the scores that ``combine`` makes of ``parts`` (parts, P', n); NaN in pools that lack any part."""
+    parts = parts.transpose(1, 0, 2)
+    usable = ~np.isnan(parts).any(axis=(1, 2))
+    scores = np.full((len(parts), parts.shape[2]), np.nan)
+    if usable.any():
+        scores[usable] = combine(parts[usable])
+    return scores
+
+
+def _values(measure: Measure, truth: Array, scores: Array) -> Array:
+    """(P, M) from ``truth`` (P, n) and ``scores`` (P, M − 1, n); the last column is the random ranking's.
+
+    NaN for a metric without a score somewhere in the pool, for all where a truth is missing, and where the measure
+    itself is undefined.
     """
-    pool_truth, pool_scores = truth[pools], scores[:, pools].transpose(1, 0, 2)
-    usable = ~np.isnan(pool_truth).any(axis=-1)[:, None] & ~np.isnan(pool_scores).any(axis=-1)
+    values = np.full((len(truth), scores.shape[1] + 1), np.nan)
+    whole: NDArray[np.bool_] = np.asarray(~np.isnan(truth).any(axis=-1))
+    if truth.shape[1] < 2 or not whole.any():
+        return values
+    usable = whole[:, None] & ~np.isnan(scores).any(axis=-1)
     if usable.all():
-        return measure(pool_truth[:, None, :], pool_scores)
-    values = np.full(usable.shape, np.nan)
-    pool, metric = np.nonzero(usable)
-    if len(pool):
-        values[pool, metric] = measure(pool_truth[pool], pool_scores[pool, metric])
+        values[:, :-1] = measure.function(truth[:, None, :], scores)
+    else:
+        pool, metric = np.nonzero(usable)
+        values[pool, metric] = measure.function(truth[pool], scores[pool, metric])
+    values[whole, -1] = measure.at_random(truth[whole])
     return values
 
 
-def evaluate_study(cells: Cells, pools: Pools, measures: Mapping[str, MeasureFunction]) -> Outcomes:
-    """Every setup of ``cells``: recipe x level x query x measure x pool, in this order.
-
-    Args:
-        cells: truths and scores.
-        pools: for the index of a query, its pools as arrays (P, k) of candidates, one array a pool size, drawn
-            from ``common_candidates(cells)`` where the metrics are to meet on equal terms.
-        measures: functions by name.
-    """
-    blocks = [(query, np.asarray(indices)) for query in range(len(cells.queries)) for indices in pools(query)]
-    for query, indices in blocks:
-        if indices.ndim != 2:
-            raise ValueError(f"the pools of '{cells.queries[query]}' have shape {indices.shape}, not (pools, size).")
-    numbers = _pool_numbers(blocks, len(cells.candidates))
-    truth = cells.mean_truth
-    values, inapplicable, columns = [], [], []
-    for recipe in range(len(cells.recipes)):
-        for level in range(len(cells.levels)):
-            scores, states = cells.rows(recipe, level), cells.row_states(recipe, level)
-            for block, (query, indices) in enumerate(blocks):
-                cannot = (states[:, query] == INAPPLICABLE)[:, indices].any(axis=-1).T
-                for number, function in enumerate(measures.values()):
-                    values.append(evaluate(truth[recipe, query], scores[:, query], indices, function))
-                    inapplicable.append(cannot)
-                    columns.append((recipe, level, query, number, block))
-    sizes = [len(block) for block in values]
-    names = cells.names
-    table = np.array(columns, dtype=np.int32).reshape(-1, 5)
-    recipe_column, level_column, query_column, measure_column = (np.repeat(column, sizes) for column in table.T[:4])
-    return Outcomes(
-        values=np.concatenate(values) if values else np.empty((0, len(names))),
-        inapplicable=np.concatenate(inapplicable) if inapplicable else np.empty((0, len(names)), dtype=bool),
-        metrics=names,
-        kinds=cells.all_kinds,
-        scenario=np.zeros(sum(sizes), dtype=np.int32),
-        recipe=recipe_column,
-        level=level_column,
-        query=query_column,
-        measure=measure_column,
-        pool=np.concatenate([numbers[block] for block in table[:, 4]]) if values else np.empty(0, dtype=np.int32),
-        labels={
-            "scenario": (cells.scenario,),
-            "recipe": cells.recipes,
-            "level": cells.levels,
-            "query": cells.queries,
-            "measure": tuple(measures),
-        },
-        directions=(cells.direction,),
-    )
-
-
-def concatenate(parts: Sequence[Outcomes]) -> Outcomes:
-    """The setups of several scenarios in one table; they must have the same metrics, and scenarios of their own.
-
-    Raises:
-        ValueError: when metrics or kinds differ, or a scenario comes twice.
-    """
-    first = parts[0]
-    for part in parts[1:]:
-        if part.metrics != first.metrics or part.kinds != first.kinds:
-            raise ValueError(
-                f"outcomes of different metrics cannot be joined: {', '.join(first.metrics)} "
-                f"and {', '.join(part.metrics)}."
-            )
-    scenarios = [name for part in parts for name in part.labels["scenario"]]
-    if len(set(scenarios)) != len(scenarios):
-        raise ValueError(f"a scenario comes twice: {', '.join(scenarios)}.")
-    labels = {axis: tuple(dict.fromkeys(name for part in parts for name in part.labels[axis])) for axis in AXES}
-    columns: dict[str, Any] = {}
-    for axis in AXES:
-        position = {name: number for number, name in enumerate(labels[axis])}
-        moved = [np.array([position[name] for name in part.labels[axis]], dtype=np.int32) for part in parts]
-        columns[axis] = np.concatenate([m[part.axis(axis)] for m, part in zip(moved, parts, strict=True)])
-    return replace(
-        first,
-        values=np.concatenate([part.values for part in parts]),
-        inapplicable=np.concatenate([part.inapplicable for part in parts]),
-        pool=np.concatenate([part.pool for part in parts]),
-        labels=labels,
-        directions=tuple(direction for part in parts for direction in part.directions),
-        **columns,
-    )
-
-
-def _pool_numbers(blocks: Sequence[tuple[int, NDArray[np.integer]]], candidates: int) -> list[NDArray[np.int32]]:
-    """For each (query, pools): a number for each pool, equal exactly for equal sets of candidates."""
-    keys = []
-    for _, indices in blocks:
-        member = np.zeros((len(indices), candidates), dtype=bool)
-        np.put_along_axis(member, indices, True, axis=1)
-        if (member.sum(axis=1) != indices.shape[1]).any():
-            raise ValueError("a pool names a candidate twice.")
-        packed = np.packbits(member, axis=1)
-        keys.append(np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel())
-    if not keys:
-        return []
-    numbers = np.unique(np.concatenate(keys), return_inverse=True)[1].astype(np.int32)
-    parts = np.split(numbers, np.cumsum([len(key) for key in keys])[:-1])
-    for query in {query for query, _ in blocks}:
-        mine = np.concatenate([part for part, (owner, _) in zip(parts, blocks, strict=True) if owner == query])
-        if len(np.unique(mine)) != len(mine):
-            raise ValueError("a query has the same pool twice; each setup counts once.")
-    return parts
+def _check_ratios(cells: Cells, measures: Mapping[str, Measure]) -> None:
+    lowest = np.nanmin(cells.truth, initial=np.inf)
+    ratios = [name for name, measure in measures.items() if measure.ratio]
+    if ratios and lowest < 0:
+        raise ConfigError(
+            f"measure '{ratios[0]}' is a ratio of truths, but {cells.scenario} has negative ones (the lowest is "
+            f"{lowest:.4g}). Leave it out, or use normalised_regret: measure=[weighted_tau,normalised_regret]."
+        )

@@ -4,16 +4,12 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tmbench.stats.bootstrap import Array, Resampling, mean_over_setups, sums_by_query
+from tmbench.stats.bootstrap import Resampling, mean_of_sums
+from tmbench.stats.cells import Array
 from tmbench.stats.outcomes import Outcomes
-from tmbench.stats.win_rate import EQUAL_DECIMALS
-
-MOST_FLIPPED = 16
-"""Up to so many queries all sign patterns are tried; beyond, ``DRAWN_FLIPS`` random ones."""
-
-DRAWN_FLIPS = 100_000
+from tmbench.stats.sign_flip import holm, sign_flip
+from tmbench.stats.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -37,70 +33,55 @@ class Duel:
     setups: int
 
 
-def duels(outcomes: Outcomes, resampling: Resampling) -> list[Duel]:
-    """All ordered pairs of what ``outcomes`` compares. Two orders of a pair are one test, not two."""
-    queries = len(outcomes.labels["query"])
-    rounded = np.round(outcomes.values, EQUAL_DECIMALS)
+def duel_sums(outcomes: Outcomes) -> dict[str, Array]:
+    """(Q, M, M) in how many setups of a chunk one has more merit than the other, and in how many both have any."""
+    merit = outcomes.merit
+    there = (~np.isnan(merit)).astype(np.float32)
+    measures, queries, pools, metrics = merit.shape
+    # (Q, setups, M): products of 0 and 1 in float32 are exact far beyond a chunk's size.
+    flat = there.transpose(1, 0, 2, 3).reshape(queries, measures * pools, metrics)
+    won = np.stack([(merit[..., one, None] > merit).sum(axis=(0, 2)) for one in range(metrics)], axis=1)
+    return {"won": won, "met": flat.transpose(0, 2, 1) @ flat}
+
+
+def duels(tally: Tally, resampling: Resampling) -> list[Duel]:
+    """All ordered pairs of what is compared. Two orders of a pair are one test, not two."""
+    won, met = tally.sums["won"], tally.sums["met"]
+    lost = won.transpose(0, 2, 1)
+    count = len(tally.names)
+    estimate = mean_of_sums((won - lost).reshape(len(won), -1), met.reshape(len(met), -1), tally.families, resampling)
+    low, high = estimate.low.reshape(count, count), estimate.high.reshape(count, count)
     found = []
-    for first, second in permutations(range(len(outcomes.metrics)), 2):
-        # inf does not occur: a measure is bounded or NaN. So the sign of the difference is 1, 0, −1 or NaN.
-        sign = np.sign(rounded[:, first] - rounded[:, second])
-        compared = ~np.isnan(sign)
-        estimate = mean_over_setups(sign[:, None], outcomes.query, queries, resampling)
-        sums, counts = sums_by_query(sign[:, None], outcomes.query, queries)
-        seen = counts[:, 0] > 0
-        total = max(int(compared.sum()), 1)
+    for first, second in permutations(range(count), 2):
+        number = met[:, first, second]
+        total = number.sum()
+        wins, losses = won[:, first, second], lost[:, first, second]
+        seen = number > 0
+        families = [tally.families[query] for query in np.flatnonzero(seen)]
         found.append(
             Duel(
-                metric=outcomes.metrics[first],
-                other=outcomes.metrics[second],
-                win=float((sign == 1).sum() / total) if seen.any() else np.nan,
-                tie=float((sign == 0).sum() / total) if seen.any() else np.nan,
-                loss=float((sign == -1).sum() / total) if seen.any() else np.nan,
-                difference=float(estimate.value[0]),
-                low=float(estimate.low[0]),
-                high=float(estimate.high[0]),
-                p=sign_flip(sums[seen, 0] / counts[seen, 0], resampling.seed),
+                metric=tally.names[first],
+                other=tally.names[second],
+                win=_share(wins.sum(), total),
+                tie=_share((number - wins - losses).sum(), total),
+                loss=_share(losses.sum(), total),
+                difference=_share((wins - losses).sum(), total),
+                low=float(low[first, second]),
+                high=float(high[first, second]),
+                p=sign_flip((wins - losses)[seen] / number[seen], families, resampling.seed),
                 p_holm=np.nan,
-                setups=int(compared.sum()),
+                setups=int(total),
             )
         )
     return _with_holm(found)
 
 
-def sign_flip(differences: Array, seed: int = 0) -> float:
-    """Two-sided p of a zero mean of ``differences`` (one a query), by flipping their signs.
-
-    Exact up to ``MOST_FLIPPED`` queries: the share of the 2^n sign patterns whose |mean| reaches the observed
-    one. The smallest p that n queries can give is 2^(1 − n). NaN without queries.
-    """
-    n = len(differences)
-    if n == 0:
-        return np.nan
-    if n <= MOST_FLIPPED:
-        # |mean| is the same for a pattern and its negative, so that half of the patterns suffice.
-        patterns = (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
-        drawn = 0
-    else:
-        generator = np.random.Generator(np.random.PCG64(seed))
-        patterns = generator.integers(0, 2, size=(DRAWN_FLIPS, n))
-        drawn = 1
-    reached = np.abs((1 - 2 * patterns) @ differences) >= abs(differences.sum()) - 1e-12
-    return float((reached.sum() + drawn) / (len(patterns) + drawn))
-
-
-def holm(p: Array) -> Array:
-    """Holm's step-down correction of ``p`` (tests,), NaN left alone. Scand. J. Statist. 6(2), 1979."""
-    corrected = np.full(p.shape, np.nan)
-    valid = np.flatnonzero(~np.isnan(p))
-    order = valid[np.argsort(p[valid], kind="stable")]
-    steps = p[order] * (len(order) - np.arange(len(order)))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return corrected
+def _share(number: float, total: float) -> float:
+    return float(number / total) if total else np.nan
 
 
 def _with_holm(found: list[Duel]) -> list[Duel]:
     once = {tuple(sorted((duel.metric, duel.other))): duel.p for duel in found}
-    corrected: NDArray[np.float64] = holm(np.array(list(once.values()), dtype=np.float64))
+    corrected = holm(np.array(list(once.values()), dtype=np.float64))
     by_pair = dict(zip(once, corrected, strict=True))
     return [replace(duel, p_holm=float(by_pair[tuple(sorted((duel.metric, duel.other)))])) for duel in found]

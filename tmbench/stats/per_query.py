@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.cells import INAPPLICABLE, Cells, common_candidates
-from tmbench.stats.measures import MeasureFunction
+from tmbench.stats.cells import INAPPLICABLE, Array, Cells
+from tmbench.stats.measures import Measure
+from tmbench.stats.outcomes import Evaluation
 
 COMMON = "common"
 """The group of candidates that all metrics of the field can score: the full pool of a comparison."""
@@ -33,50 +34,48 @@ class QueryValue:
     value: float
 
 
-def per_query(cells: Cells, measures: Mapping[str, MeasureFunction]) -> list[QueryValue]:
+def per_query(cells: Cells, measures: Mapping[str, Measure]) -> list[QueryValue]:
     """A row for each recipe, level, query, measure, metric and group of two candidates or more."""
+    evaluation = Evaluation(cells, measures)
     found = []
-    common = common_candidates(cells)
-    truth = cells.mean_truth
     for recipe, recipe_name in enumerate(cells.recipes):
         for level, level_name in enumerate(cells.levels):
-            scores, states = cells.rows(recipe, level), cells.row_states(recipe, level)
+            states = cells.row_states(recipe, level)
             for query, query_name in enumerate(cells.queries):
-                groups = _groups(cells, common[query])
-                for measure_name, function in measures.items():
-                    for metric, metric_name in enumerate(cells.names):
-                        applies = states[metric, query] != INAPPLICABLE
-                        for group_name, member in {"all": applies, **groups}.items():
-                            count = int(member.sum())
-                            if count < 2 or not applies.any():
-                                continue
-                            value = _value(truth[recipe, query][member], scores[metric, query][member], function)
-                            found.append(
-                                QueryValue(
-                                    recipe_name,
-                                    level_name,
-                                    query_name,
-                                    measure_name,
-                                    metric_name,
-                                    cells.all_kinds[metric],
-                                    group_name,
-                                    count,
-                                    value,
-                                )
+                groups = _groups(cells, evaluation.candidates[query])
+                known: dict[bytes, Array] = {}
+                for metric, metric_name in enumerate(cells.names):
+                    applies = states[metric, query] != INAPPLICABLE
+                    for group, member in {"all": applies, **groups}.items():
+                        if member.sum() < 2 or not applies.any():
+                            continue
+                        key = member.tobytes()
+                        if key not in known:
+                            known[key] = evaluation.on(recipe, level, query, np.flatnonzero(member))
+                        found += [
+                            QueryValue(
+                                recipe=recipe_name,
+                                level=level_name,
+                                query=query_name,
+                                measure=measure,
+                                metric=metric_name,
+                                kind=cells.all_kinds[metric],
+                                candidates=group,
+                                count=int(member.sum()),
+                                value=float(value),
                             )
+                            for measure, value in zip(measures, known[key][:, metric], strict=True)
+                        ]
     return found
 
 
 def _groups(cells: Cells, common: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """The groups that are one and the same for every metric, by name."""
     pretrained = common & ~cells.random_start
-    families = {
-        f"family:{name}": pretrained & np.array([other == name for other in cells.families])
-        for name in dict.fromkeys(cells.families)
-    }
-    return {COMMON: common, "without_random": pretrained, **families}
-
-
-def _value(truth: NDArray[np.float64], scores: NDArray[np.float64], function: MeasureFunction) -> float:
-    if np.isnan(truth).any() or np.isnan(scores).any():
-        return float("nan")
-    return float(function(truth, scores))
+    groups = {COMMON: common}
+    if cells.random_start.any():
+        groups["without_random"] = pretrained
+    for name in dict.fromkeys(cells.families):
+        if name:
+            groups[f"family:{name}"] = pretrained & np.array([other == name for other in cells.families])
+    return groups

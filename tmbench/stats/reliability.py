@@ -1,4 +1,7 @@
-"""Reliability of the truth: is the spread between candidates larger than what another seed would change?"""
+"""Reliability of the truth: is the spread between candidates larger than what another seed would change?
+
+And the noise ceiling that follows: the τ that a metric which knows the expected truth would reach against this one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.bootstrap import Array
-from tmbench.stats.cells import Cells
-from tmbench.stats.measures import kendall_tau
+from tmbench.stats.cells import Array, Cells
+from tmbench.stats.measures import kendall_tau, weighted_tau
 
 SMALL_RATIO = 3.0
 """Below this many seed deviations between best and worst, a ranking of candidates is mostly luck."""
 
 SMALL_RELIABILITY = 0.8
 """Below this reliability the order of the means over seeds is in doubt."""
+
+SEEDS, BINOMIAL, UNKNOWN = "seeds", "binomial", ""
+"""Where the noise of a truth is known from: several seeds of it, or the size of its test set."""
+
+CEILING_DRAWS = 1000
+"""Noisy truths that a ceiling is the mean over; its own error is then below .01."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,11 @@ class Reliability:
         pretrained_best: best truth of the others.
         least_gain: over the families that have both, the smallest (best pretrained − mean random start).
         missing: eligible candidates without any truth.
+        noise: where the noise is known from: ``seeds``, ``binomial`` or empty.
+        noise_sd: root mean square, over the candidates, of the standard deviation of their mean truths by chance.
+        ceiling_weighted_tau, ceiling_kendall_tau: what a perfect metric would reach on average, ``noise_ceiling``; NaN
+            where the noise is unknown.
+        test_size: of the candidates' test sets the smallest, NaN where unknown.
     """
 
     recipe: str
@@ -54,6 +67,11 @@ class Reliability:
     pretrained_best: float
     least_gain: float
     missing: int
+    noise: str
+    noise_sd: float
+    ceiling_weighted_tau: float
+    ceiling_kendall_tau: float
+    test_size: float
 
     @property
     def weak(self) -> bool:
@@ -61,10 +79,18 @@ class Reliability:
         return self.ratio < SMALL_RATIO or self.reliability < SMALL_RELIABILITY
 
 
-def reliability(cells: Cells) -> list[Reliability]:
-    """One row for each recipe and query of ``cells``, in their order."""
+def reliability(cells: Cells, draws: int = CEILING_DRAWS, seed: int = 0) -> list[Reliability]:
+    """One row for each recipe and query of ``cells``, in their order.
+
+    Args:
+        cells: truths, with their seeds or the sizes of their test sets.
+        draws: noisy truths that each ceiling is the mean over.
+        seed: of the noise; every row has the same draws, so that it does not depend on the others.
+    """
     return [
-        _of_query(cells, recipe, query) for recipe in range(len(cells.recipes)) for query in range(len(cells.queries))
+        _of_query(cells, recipe, query, draws, seed)
+        for recipe in range(len(cells.recipes))
+        for query in range(len(cells.queries))
     ]
 
 
@@ -90,7 +116,60 @@ def seed_variance(truth: Array) -> tuple[float, float]:
     return within, (between - within) / between if between > 0 else np.nan
 
 
-def _of_query(cells: Cells, recipe: int, query: int) -> Reliability:
+def noise_variance(truth: Array, test_sizes: Array) -> tuple[str, Array]:
+    """How much chance moves the mean truth of each candidate of one query.
+
+    With several seeds: the pooled variance within candidates / the candidate's number of seeds, which is the noise of
+    training. With one seed and known test sets: p (1 − p) / n, the noise of the test set. Neither contains the other.
+
+    Args:
+        truth: (n, seeds), NaN where missing; each row has one at least.
+        test_sizes: (n,) images in the test set where the truth is a proportion, NaN unknown.
+
+    Returns:
+        ``seeds``, ``binomial`` or ``""`` (not known for all of them), and the variances (n,), NaN where not known.
+    """
+    within, _ = seed_variance(truth)
+    if not np.isnan(within):
+        return SEEDS, within / (~np.isnan(truth)).sum(axis=1)
+    p = np.nanmean(truth, axis=1) if len(truth) else np.empty(0)
+    if len(p) and (test_sizes > 0).all() and ((p >= 0) & (p <= 1)).all():
+        return BINOMIAL, p * (1 - p) / test_sizes
+    return UNKNOWN, np.full(len(truth), np.nan)
+
+
+def noise_ceiling(means: Array, variance: Array, draws: int = CEILING_DRAWS, seed: int = 0) -> tuple[float, float]:
+    """The τ that a metric which knows the expected truth of each candidate would reach against a noisy truth.
+
+    The observed means x spread by their true differences and by noise. Shrunk to
+
+        x̄ + sqrt(ρ) (x − x̄),        ρ = max(0, 1 − mean noise variance / variance of x),
+
+    they spread as the expected truths do, so that noise is not counted twice. Noise of the given variance is added to
+    them ``draws`` times; the ceiling is the mean τ between the shrunk means and these noisy ones. 0 where the means
+    differ no more than the noise makes them differ (ρ = 0).
+
+    Args:
+        means: (n,) mean truths.
+        variance: (n,) of the noise of each, as from ``noise_variance``.
+        draws: number of noisy truths.
+        seed: of the noise, which is normal.
+
+    Returns:
+        The ceilings of weighted τ and of Kendall's τ_b; NaN with fewer than two candidates, where a variance is NaN, or
+        where all are equal without noise.
+    """
+    if len(means) < 2 or np.isnan(variance).any() or draws < 1:
+        return np.nan, np.nan
+    spread = float(means.var(ddof=1))
+    share = max(0.0, 1 - float(variance.mean()) / spread) if spread > 0 else 0.0
+    expected = means.mean() + np.sqrt(share) * (means - means.mean())
+    generator = np.random.Generator(np.random.PCG64(seed))
+    noisy = expected + np.sqrt(variance) * generator.standard_normal((draws, len(means)))
+    return float(np.mean(weighted_tau(noisy, expected))), float(np.mean(kendall_tau(noisy, expected)))
+
+
+def _of_query(cells: Cells, recipe: int, query: int, draws: int, seed: int) -> Reliability:
     truth = cells.truth[recipe, query]
     means = cells.mean_truth[recipe, query]
     there = ~np.isnan(means)
@@ -101,6 +180,10 @@ def _of_query(cells: Cells, recipe: int, query: int) -> Reliability:
     started_randomly = there & cells.random_start
     pretrained = there & ~cells.random_start
     counts = (~np.isnan(truth)).sum(axis=1)
+    assert cells.test_sizes is not None
+    test_sizes = cells.test_sizes[query, there]
+    noise, variance = noise_variance(truth[there], test_sizes)
+    ceilings = noise_ceiling(means[there], variance, draws, seed)
     return Reliability(
         recipe=cells.recipes[recipe],
         query=cells.queries[query],
@@ -118,6 +201,11 @@ def _of_query(cells: Cells, recipe: int, query: int) -> Reliability:
         pretrained_best=_reduce(np.max, means[pretrained]),
         least_gain=_least_gain(cells.families, means, started_randomly, pretrained),
         missing=int((~there & cells.eligible[query]).sum()),
+        noise=noise,
+        noise_sd=float(np.sqrt(variance.mean())) if len(variance) else np.nan,
+        ceiling_weighted_tau=ceilings[0],
+        ceiling_kendall_tau=ceilings[1],
+        test_size=_reduce(np.min, test_sizes),
     )
 
 

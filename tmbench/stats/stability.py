@@ -1,4 +1,12 @@
-"""Setup stability: does the ranking of the metrics stay the same when one component of the setup varies?"""
+"""Setup stability: does the ranking of the metrics stay the same when one component of the setup varies?
+
+Setups that agree in every other component form a group. Its score is the mean of τ_b over the pairs of its setups;
+the stability is the unweighted mean over groups. With u the unit vectors of ``Outcomes.directions``, τ_b is their
+product, so that the sum over pairs is (‖Σ u‖² − n) / 2 for the n setups of a group and no pair is ever visited.
+Setups whose metrics are all tied, or one of which is missing, enter no pair.
+
+Agostinelli et al., How stable are transferability metrics evaluations?, ECCV 2022, section 4.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.bootstrap import Array, Resampling, expanded_interval, mean_over_setups
+from tmbench.stats.bootstrap import Resampling, interval, mean_of_sums, pair_weights
+from tmbench.stats.cells import Array
 from tmbench.stats.outcomes import Outcomes
-from tmbench.stats.win_rate import EQUAL_DECIMALS
+from tmbench.stats.tally import Across, Sums, Tally
+
+PAIR_DRAWS = 2_000
+"""Resamplings for pairs of queries: each costs a pass over all groups, the others cost next to nothing."""
+
+PATTERNS_AT_A_TIME = 256
+"""Groups with the same queries are weighed so many at a time, which bounds the memory at (256, draws)."""
 
 
 @dataclass(frozen=True)
@@ -16,133 +31,153 @@ class Stability:
     """How stable the ranking of the field is when ``varied`` varies.
 
     Attributes:
-        varied: ``query``, ``pool``, ``measure``, ``recipe`` or ``level``.
-        value: in [-1, 1]; 1 = always the same ranking, about 0 = none.
+        varied: ``query``, ``pool``, ``measure``, ``recipe``, ``level``, ``implementation`` or ``seed``.
+        stability: in [-1, 1]; 1 = always the same ranking, about 0 = none.
         low, high: interval over queries, NaN where there is none.
         groups: number of groups of two or more comparable setups that the value is the mean over.
         setups: number of setups in these groups.
-        missing: number of setups left out because a metric of the field has no value.
     """
 
     varied: str
-    value: float
+    stability: float
     low: float
     high: float
     groups: int
     setups: int
-    missing: int
 
 
-def ranking_directions(values: Array) -> Array:
-    """(S, F (F − 1) / 2) from outcomes ``values`` (S, F): unit vectors whose products are Kendall's τ_b.
-
-    The signs of the differences between all pairs of metrics, divided by their norm. τ_b of two outcomes is the
-    product of their vectors. A row is NaN where τ_b is undefined: a value is missing, or all are tied.
-    """
-    rounded = np.round(values, EQUAL_DECIMALS)
-    first, second = np.triu_indices(values.shape[1], k=1)
-    signs = np.sign(rounded[:, first] - rounded[:, second])
-    norm = np.sqrt(np.sum(signs**2, axis=1, keepdims=True))
-    return np.divide(signs, norm, out=np.full(signs.shape, np.nan), where=norm > 0)
+def pair_draws(families: Sequence[str], resampling: Resampling) -> Array:
+    """(draws, Q (Q − 1) / 2) how much each pair of queries weighs in each resampling; no draws where no interval."""
+    pairs = len(families) * (len(families) - 1) // 2
+    if not resampling.gives_interval(families):
+        return np.zeros((0, pairs))
+    return pair_weights(resampling.weights(families)[:PAIR_DRAWS], families)
 
 
-def setup_stability(outcomes: Outcomes, varied: str, resampling: Resampling) -> Stability:
-    """The stability of the field's ranking when the axis ``varied`` takes its values and all else is held.
+def stability_sums(outcomes: Outcomes, draws: Array) -> Sums:
+    """The sums over a chunk for ``measure``, ``pool`` and ``query`` varying; ``draws`` as from ``pair_draws``."""
+    directions = outcomes.directions
+    usable = _usable(directions)
+    return {
+        **_over_queries("measure", *_group_scores(directions, usable)),
+        "pool.direction": directions.sum(axis=2),
+        "pool.count": usable.sum(axis=2).astype(np.float64),
+        **_query_sums(directions, usable, draws),
+    }
 
-    Setups that agree in every other axis form a group. Its score is the mean of τ_b over the pairs of its
-    setups; the stability is the unweighted mean over groups. With u the unit vectors of ``ranking_directions``,
-    the sum over pairs is (‖Σ u‖² − Σ ‖u‖²) / 2, so that no pair is ever visited. Setups whose metrics are all
-    tied, or one of which is missing, enter no pair.
 
-    Agostinelli et al., How stable are transferability metrics evaluations?, ECCV 2022, section 4.
-    """
-    field = outcomes.field
-    values = outcomes.values[:, field]
-    missing = int(np.isnan(values).any(axis=1).sum())
-    directions = ranking_directions(values)
-    usable = ~np.isnan(directions).any(axis=1) if directions.shape[1] else np.zeros(len(values), dtype=bool)
-    directions = directions[usable]
-    held = [axis for axis in ("scenario", "recipe", "level", "query", "measure", "pool") if axis != varied]
-    group, representative = _groups([outcomes.axis(axis)[usable] for axis in held])
-    size = np.bincount(group, minlength=len(representative))
-    scores = _group_scores(directions, group, size)
-    counted = size > 1
-    if not counted.any():
-        return Stability(varied, np.nan, np.nan, np.nan, 0, 0, missing)
-    queries = len(outcomes.labels["query"])
+def across_sums(every: Sequence[Array]) -> Sums:
+    """The same for an axis of which ``every`` holds the directions (E, Q, P, D), one array a value of the axis."""
+    directions = np.stack(every)
+    score, count = _group_scores(directions, _usable(directions))
+    measures, queries, pools = score.shape
+    flat = [value.transpose(1, 0, 2).reshape(queries, measures * pools) for value in (score, count)]
+    return _over_queries("across", *flat)
+
+
+def stability(tally: Tally, varied: str, resampling: Resampling) -> Stability:
+    """The stability when ``query``, ``pool`` or ``measure`` varies."""
     if varied == "query":
-        low, high = _interval_between_queries(
-            directions, group, outcomes.query[usable], len(representative), queries, resampling
-        )
-    else:
-        query_of_group = outcomes.query[usable][representative[counted]]
-        estimate = mean_over_setups(scores[counted][:, None], query_of_group, queries, resampling)
-        low, high = float(estimate.low[0]), float(estimate.high[0])
+        return _between_queries(tally, resampling)
+    if varied == "measure":
+        return _within_queries(varied, tally.sums, varied, tally.families, resampling)
+    # One group a measure and query: its pools were summed chunk by chunk.
+    total, count = tally.sums["pool.direction"], tally.sums["pool.count"]
+    paired = np.maximum(count * (count - 1), 1)
+    score = np.where(count > 1, (np.sum(total**2, axis=-1) - count) / paired, 0.0)
+    sums = {
+        "pool.score": score.sum(axis=0),
+        "pool.groups": (count > 1).sum(axis=0).astype(np.float64),
+        "pool.setups": np.where(count > 1, count, 0).sum(axis=0),
+    }
+    return _within_queries(varied, sums, varied, tally.families, resampling)
+
+
+def stability_across(across: Across, resampling: Resampling) -> Stability:
+    """The stability when a recipe, level, implementation or seed varies."""
+    return _within_queries(across.varied, across.sums, "across", across.families, resampling)
+
+
+def _usable(directions: Array) -> NDArray[np.bool_]:
+    """(...,) where ``directions`` (..., D) are of a ranking and not zero."""
+    usable: NDArray[np.bool_] = np.asarray(directions.any(axis=-1))
+    return usable
+
+
+def _group_scores(directions: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The score of each group along the first axis (K, ..., D), 0 where it has no pair, and its setups (...,)."""
+    count = usable.sum(axis=0)
+    squared = np.sum(directions.sum(axis=0) ** 2, axis=-1)
+    score = np.where(count > 1, (squared - count) / np.maximum(count * (count - 1), 1), 0.0)
+    return score, np.where(count > 1, count, 0)
+
+
+def _over_queries(name: str, score: Array, count: Array) -> Sums:
+    """The sums by query of scores (Q, groups) and of the setups in them."""
+    return {
+        f"{name}.score": score.sum(axis=1),
+        f"{name}.groups": (count > 1).sum(axis=1).astype(np.float64),
+        f"{name}.setups": count.sum(axis=1).astype(np.float64),
+    }
+
+
+def _within_queries(varied: str, sums: Sums, name: str, families: tuple[str, ...], resampling: Resampling) -> Stability:
+    score, groups = sums[f"{name}.score"], sums[f"{name}.groups"]
+    estimate = mean_of_sums(score[:, None], groups[:, None], families, resampling)
+    setups = int(sums[f"{name}.setups"].sum())
     return Stability(
-        varied,
-        float(scores[counted].mean()),
-        low,
-        high,
-        int(counted.sum()),
-        int(size[counted].sum()),
-        missing,
+        varied, float(estimate.value[0]), float(estimate.low[0]), float(estimate.high[0]), int(groups.sum()), setups
     )
 
 
-def _groups(columns: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The number of each row's group, rows being equal in all ``columns``, and a row of each group."""
-    key = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        key = key * (int(column.max(initial=0)) + 1) + column
-    _, representative, group = np.unique(key, return_index=True, return_inverse=True)
-    return group, representative
+def _query_sums(directions: Array, usable: NDArray[np.bool_], draws: Array) -> Sums:
+    """Groups of the queries that share measure and pool; the pair (q, q') weighs as in ``draws``.
 
-
-def _group_scores(directions: Array, group: NDArray[np.intp], size: NDArray[np.intp]) -> Array:
-    """The mean τ_b over pairs in each group; 0 for groups of one, which the caller leaves out."""
-    total = np.stack([np.bincount(group, column, len(size)) for column in directions.T], axis=1)
-    # Every vector has norm 1, so that Σ ‖u‖² is the group's size.
-    return (np.sum(total**2, axis=1) - size) / np.maximum(size * (size - 1), 1)
-
-
-def _interval_between_queries(
-    directions: Array,
-    group: NDArray[np.intp],
-    query: NDArray[np.int32],
-    groups: int,
-    queries: int,
-    resampling: Resampling,
-) -> tuple[float, float]:
-    """Resample queries where the pairs are between queries: pair (q, q') weighs w_q w_q', and q ≠ q'.
-
-    So a query drawn twice is not paired with itself, which would count as perfect agreement. Groups that hold the
-    same queries share their weights and are summed first.
+    A query drawn twice is not paired with itself, which would count as perfect agreement. Groups with the same queries
+    share their weights and are summed before they are weighed.
     """
-    drawn = np.unique(query)
-    if not resampling.gives_interval(len(drawn)):
-        return np.nan, np.nan
-    position = np.searchsorted(drawn, query)
-    held = np.zeros((groups, len(drawn)), dtype=bool)
-    held[group, position] = True
-    row_of = np.full((groups, len(drawn)), -1)
-    row_of[group, position] = np.arange(len(group))
-    patterns, pattern_of = np.unique(held, axis=0, return_inverse=True)
-    weights = resampling.weights(len(drawn))
-    total, number = np.zeros(len(weights)), np.zeros(len(weights))
-    for index, pattern in enumerate(patterns):
-        members = np.flatnonzero(pattern)
-        if len(members) < 2:
-            continue
-        rows = row_of[np.flatnonzero(pattern_of.ravel() == index)][:, members]
-        first, second = np.triu_indices(len(members), k=1)
-        agreement = np.array(
-            [np.sum(directions[rows[:, a]] * directions[rows[:, b]]) for a, b in zip(first, second, strict=True)]
-        )
-        pairs = weights[:, members[first]] * weights[:, members[second]]
-        possible = pairs.sum(axis=1)
-        mean = np.divide(pairs @ agreement, possible, out=np.zeros(len(pairs)), where=possible > 0)
-        total += mean
-        number += np.where(possible > 0, len(rows), 0)
-    samples = np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
-    low, high = expanded_interval(samples[:, None], len(drawn), resampling.level)
-    return float(low[0]), float(high[0])
+    measures, queries, pools, width = directions.shape
+    by_group = directions.transpose(0, 2, 1, 3).reshape(measures * pools, queries, width)
+    there = usable.transpose(0, 2, 1).reshape(measures * pools, queries)
+    number = there.sum(axis=1)
+    by_group, there, number = by_group[number > 1], there[number > 1], number[number > 1]
+    squared = np.sum(by_group.sum(axis=1) ** 2, axis=-1)
+    sums = {
+        "query.score": np.sum((squared - number) / (number * (number - 1))),
+        "query.groups": np.float64(len(number)),
+        "query.setups": np.float64(number.sum()),
+        "query.drawn": np.zeros(len(draws)),
+        "query.drawn_groups": np.zeros(len(draws)),
+    }
+    if not len(draws) or not len(number):
+        return {name: np.asarray(value) for name, value in sums.items()}
+    patterns, pattern = np.unique(there, axis=0, return_inverse=True)
+    first, second = np.triu_indices(there.shape[1], k=1)
+    agreement = np.zeros((len(patterns), len(first)))
+    for pair, (one, other) in enumerate(zip(first, second, strict=True)):
+        product = np.einsum("gd,gd->g", by_group[:, one], by_group[:, other])
+        agreement[:, pair] = np.bincount(pattern.ravel(), product, len(patterns))
+    size = np.bincount(pattern.ravel(), minlength=len(patterns))
+    both = (patterns[:, first] & patterns[:, second]).astype(np.float64)
+    for start in range(0, len(patterns), PATTERNS_AT_A_TIME):
+        rows = slice(start, start + PATTERNS_AT_A_TIME)
+        possible = both[rows] @ draws.T
+        drawn = np.divide(agreement[rows] @ draws.T, possible, out=np.zeros_like(possible), where=possible > 0)
+        sums["query.drawn"] += drawn.sum(axis=0)
+        sums["query.drawn_groups"] += size[rows] @ (possible > 0)
+    return {name: np.asarray(value) for name, value in sums.items()}
+
+
+def _between_queries(tally: Tally, resampling: Resampling) -> Stability:
+    sums = tally.sums
+    groups = float(sums["query.groups"])
+    value = float(sums["query.score"]) / groups if groups else np.nan
+    low = high = np.nan
+    # Queries with no usable setup take part in no pair; too few of the others give no interval.
+    paired = [family for family, count in zip(tally.families, sums["pool.count"].sum(axis=0), strict=True) if count]
+    if groups and len(sums["query.drawn"]) and resampling.gives_interval(paired):
+        number = sums["query.drawn_groups"]
+        samples = np.divide(sums["query.drawn"], number, out=np.full(len(number), np.nan), where=number > 0)
+        ends = interval(samples[:, None], resampling.groups(paired), resampling.level)
+        low, high = float(ends[0][0]), float(ends[1][0])
+    return Stability("query", value, low, high, int(groups), int(sums["query.setups"]))

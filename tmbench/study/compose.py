@@ -6,7 +6,7 @@ options. An option file sets keys of its own group only, so nothing is lost by t
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tmbench.sources.options import Source
 from tmbench.sources.recipe import Recipe
 from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption
 from tmbench.study.sweep import Sweep
+from tmbench.study.tables.options import CellsOption
 from tmbench.study.validation import explain
 from tmbench.targets.options import Target
 
@@ -37,10 +38,27 @@ class Options:
     metric: dict[str, MetricOption]
     measure: dict[str, MeasureOption]
     pool: dict[str, PoolOption]
+    cells: dict[str, CellsOption]
     cluster: Cluster
     paths: Paths
     files: dict[tuple[str, str], Path]
     """The option file of each (group, name), for messages."""
+    raw: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Each (group, name) as Hydra composes it, before defaults are filled in; a task is part of a recipe's group."""
+    cells_overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The overrides that compose each option of ``cells``."""
+    searchpath: tuple[str, ...] = ()
+    """The override that makes Hydra find the user's folders."""
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """A table that the user named on the command line, instead of an option of the group ``cells``."""
+
+    name: str
+    option: CellsOption
+    overrides: tuple[str, ...]
+    raw: dict[str, Any]
 
 
 class OptionFolders:
@@ -57,6 +75,13 @@ class OptionFolders:
             if not folder.is_dir():
                 raise ConfigError(f"--config-dir {folder} is no folder.")
         self.all = (shipped("conf"), *self.user)
+
+    @property
+    def searchpath(self) -> tuple[str, ...]:
+        """The override that makes Hydra find the user's folders; none without any."""
+        if not self.user:
+            return ()
+        return (f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in self.user)}]",)
 
     def names(self, group: str) -> dict[str, Path]:
         """The options of ``group``: name → file. A folder's ``base/`` holds what options share and is not listed."""
@@ -79,26 +104,50 @@ class OptionFolders:
         return [path for path in hidden if "base" not in path.parts]
 
 
-def compose(sweep: Sweep, settings: Sequence[str] = (), folders: OptionFolders | None = None) -> Options:
+def compose(
+    sweep: Sweep,
+    settings: Sequence[str] = (),
+    folders: OptionFolders | None = None,
+    table: UserTable | None = None,
+) -> Options:
     """Compose and validate every option of ``sweep`` in one Hydra call.
+
+    Args:
+        sweep: names the options.
+        settings: overrides of the groups ``cluster`` and ``paths``.
+        folders: where options are looked up.
+        table: stands for the option of ``cells`` that bears its name.
 
     Raises:
         ConfigError: for a name that no option file bears, an unknown key, a wrong value.
     """
     folders = folders or OptionFolders()
-    wanted = _wanted(sweep, folders)
+    wanted = _wanted(sweep, folders, table.name if table else "")
     _check_settings(settings, folders)
     config = _hydra(wanted, settings, folders)
     found: dict[str, dict[Any, Any]] = {group: {} for group in GROUPS}
+    raw: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in wanted:
         group = entry.group.split("/")[0]
         name = (entry.group.removeprefix("recipe/"), entry.name) if group == "recipe" else entry.name
         found[group][name] = validated(GROUPS[group], entry.content(config), entry.path)
+        raw[entry.group, entry.name] = entry.composed(config)
+    if sweep.pool_size is not None:
+        size = sweep.pool_size
+        found["pool"] = {f"size_{size}": PoolOption(rule="subsets", size=size, title=f"all subsets of {size}")}
+    cells_overrides: dict[str, tuple[str, ...]] = {name: (f"+cells={name}",) for name in found["cells"]}
+    if table:
+        found["cells"] = {name: table.option if name == table.name else found["cells"][name] for name in sweep.cells}
+        raw["cells", table.name] = table.raw
+        cells_overrides[table.name] = table.overrides
     return Options(
         **found,
         cluster=validated(Cluster, config["cluster"], Path("cluster")),
         paths=validated(Paths, config["paths"], Path("paths")),
         files={(entry.group, entry.name): entry.path for entry in wanted},
+        raw=raw,
+        cells_overrides=cells_overrides,
+        searchpath=folders.searchpath,
     )
 
 
@@ -134,11 +183,16 @@ class _Entry:
 
     def content(self, config: dict[str, Any]) -> dict[str, Any]:
         """The option as composed, with a user's ``file.py:function`` made absolute."""
-        kind, place = self.place.split(".")
         # A source may name a target of the same user, whose code lies in that group's folder.
         top = self.path.parents[self.group.count("/") + self.name.count("/") + 1]
         folders = [self.path.parent, *(top / group for group in GROUPS)]
-        return locate_functions(config["option"][kind][place], folders)
+        return locate_functions(self.composed(config), folders)
+
+    def composed(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The option as composed."""
+        kind, place = self.place.split(".")
+        content: dict[str, Any] = config["option"][kind][place]
+        return content
 
 
 def _check_settings(settings: Sequence[str], folders: OptionFolders) -> None:
@@ -153,26 +207,45 @@ def _check_settings(settings: Sequence[str], folders: OptionFolders) -> None:
             raise unknown(group, value, folders.names(group), where=text)
 
 
-def _wanted(sweep: Sweep, folders: OptionFolders) -> list[_Entry]:
+def _wanted(sweep: Sweep, folders: OptionFolders, table: str) -> list[_Entry]:
     """The options to compose, each with the package it is relocated to."""
     entries: list[_Entry] = []
-    for rule in sweep.exclude:
-        for group, names in rule.items():
-            known = folders.names(group)
-            for name in names:
-                if name not in known:
-                    raise unknown(group, name, known, where=f"sweep {sweep.name}, exclude")
+    if not sweep.cells:
+        _check_exclude(sweep, folders)
     for group in GROUPS:
-        names = getattr(sweep, group)
+        # Of published tables the axes are names in the table, and only these groups are options.
+        names = getattr(sweep, group) if not sweep.cells or group in ("cells", "measure", "pool") else ()
         if group == "recipe":
             entries += _recipes(names, folders)
             continue
         known = folders.names(group)
         for name in names:
+            if group == "cells" and name == table:
+                continue
             if name not in known:
-                raise unknown(group, name, known, where=f"sweep {sweep.name}", hint=f"tmbench show {group}s lists all")
+                hint = f"tmbench show {plural(group)} lists all"
+                if group == "cells" and "." in name:
+                    hint = "a file is named on the command line, cells=FILE, or by conf/cells/NAME.yaml with its 'file'"
+                raise unknown(group, name, known, where=f"sweep {sweep.name}", hint=hint)
             entries.append(_Entry(group, name, f"{group}.o{len(entries)}", known[name]))
     return entries
+
+
+def plural(group: str) -> str:
+    """The word for all options of a group."""
+    return group if group.endswith("s") else f"{group}s"
+
+
+def _check_exclude(sweep: Sweep, folders: OptionFolders) -> None:
+    """Refuse names in ``exclude`` that nothing bears."""
+    for rule in sweep.exclude:
+        for axis, names in rule.items():
+            known: Iterable[str] = [sweep.name] if axis == "scenario" else folders.names(axis)
+            if axis == "recipe":
+                known = {name.rpartition("/")[2] for name in known}
+            for name in names:
+                if name not in known:
+                    raise unknown(axis, name, known, where=f"sweep {sweep.name}, exclude")
 
 
 def _recipes(names: Iterable[str], folders: OptionFolders) -> list[_Entry]:
@@ -197,9 +270,7 @@ def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFo
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [entry.override for entry in entries]
-    if folders.user:
-        overrides.append(f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders.user)}]")
+    overrides = [*(entry.override for entry in entries), *folders.searchpath]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped("conf")), version_base="1.3"):

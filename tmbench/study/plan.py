@@ -7,19 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tmbench.engine.units import Score, Unit, key_id, pretrain_key, unit_key
+from tmbench.engine.records import Records
+from tmbench.engine.units import Unit
 from tmbench.errors import ConfigError, NothingMatched, unknown
 from tmbench.functions import check_parameters, find_function, portable
 from tmbench.identity import canonical
 from tmbench.metrics.registry import Metric, metric_of
 from tmbench.sources.options import Source
+from tmbench.stats.cells import Cells
 from tmbench.study.compose import Options
-from tmbench.study.pools import pool_size
+from tmbench.study.exclusion import parts
+from tmbench.study.published import FILTERS, Tables, chosen, read_tables
+from tmbench.study.resolution import resolver
+from tmbench.study.scenario import Scenario
 from tmbench.study.setups import Setups
 from tmbench.study.sweep import Sweep
+from tmbench.study.work import features_units, pretrain_units, truth_units
 from tmbench.targets.options import Target
 
 
@@ -36,6 +39,8 @@ class Plan:
         setups: the lazy table of setups.
         inapplicable: (source, metric) pairs for which the source has not what the metric needs.
         own: the (source, target) pairs left out because the source was pretrained on that very target.
+        published: the cells of a sweep of published tables, as far as its filters leave them; it has no units.
+        notes: what the user should know about the tables.
     """
 
     sweep: Sweep
@@ -46,20 +51,43 @@ class Plan:
     setups: Setups
     inapplicable: frozenset[tuple[str, str]]
     own: tuple[tuple[str, str], ...]
+    published: tuple[Cells, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """What the setups are made of; where tables are published, in the order of ``published``."""
+        return self.setups.scenarios
 
     @property
     def compared(self) -> list[str]:
         """The metrics that compete; baselines stand beside them."""
+        if self.sweep.cells:
+            named = [
+                pair
+                for cells in self.published
+                for pair in (
+                    *zip(cells.metrics, cells.kinds, strict=True),
+                    *((one.name, one.kind) for one in cells.combined),
+                )
+            ]
+            return list(dict.fromkeys(name for name, kind in named if kind == "metric"))
         return [name for name, metric in self.metrics.items() if metric.kind == "metric"]
 
     @property
     def why_no_setups(self) -> str:
         """What to change when no pool has two candidates that all compared metrics can score."""
-        most = max(len(positions) for positions in common_candidates(self).values())
-        rules = ", ".join(self.options.pool)
+        return self.why_none(self.scenarios)
+
+    def why_none(self, scenarios: Sequence[Scenario]) -> str:
+        """The same, of some of the scenarios."""
+        most = max((int(scenario.eligible.sum(axis=1).max(initial=0)) for scenario in scenarios), default=0)
+        queries = " or ".join(dict.fromkeys(scenario.query_axis for scenario in scenarios)) or "query"
+        candidates = " or ".join(f"{axis}s" for axis in dict.fromkeys(s.candidate_axis for s in scenarios))
         return (
-            f"at most {most} candidates of a target can be scored by all compared metrics, and pool={rules} forms no "
-            "pool of two or more from them. Add sources, leave out a metric, or say pool=all."
+            f"at most {most} candidates of a {queries} can be scored by all compared metrics, and pool="
+            f"{','.join(self.options.pool)} forms no pool of two or more from them. Add {candidates or 'candidates'}, "
+            "leave out a metric, or say pool=all."
         )
 
     def estimated(self, minutes: Mapping[str, float]) -> "Plan":
@@ -69,37 +97,56 @@ class Plan:
         )
 
 
-def build(sweep: Sweep, options: Options) -> Plan:
+def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked: Sequence[str] = FILTERS) -> Plan:
     """Resolve a sweep.
 
+    Args:
+        sweep: what is asked for.
+        options: its options.
+        tables: published tables by the name of their option that were read already.
+        checked: of published tables, the axes whose names must be found in one of them.
+
     Raises:
-        ConfigError: for a metric that does not fit a target's task, a recipe that a task does not have.
+        ConfigError: for a metric that does not fit a target's task, a recipe that a task does not have, a table that
+            cannot be read or has none of a name.
         NothingMatched: when no cell is left.
     """
+    if sweep.cells:
+        return _build_published(sweep, options, tables or {}, checked)
     _check_parameters(options)
     metrics = {name: _declared(options, name) for name in options.metric}
     _check_tasks(options, metrics)
     _check_twins(options, metrics)
-    own = tuple(
-        (s, t)
-        for s, source in options.source.items()
-        for t, target in options.target.items()
-        if _is_own(source, target)
-    )
-    cells = tuple(
-        (s, t)
-        for t in options.target
-        for s in options.source
-        if (s, t) not in own and not sweep.excludes(source=s, target=t)
-    )
+    own = _own(options)
+    cells = _included_cells(sweep, options, own)
     if not cells:
         raise NothingMatched(f"sweep {sweep.name}: no (source, target) pair is left after its 'exclude' rules.")
+    from tmbench.study.cells import collect  # which knows plans
+
     inapplicable = frozenset(
         (s, m) for s, source in options.source.items() for m, metric in metrics.items() if not _fits(metric, source)
     )
     plan = Plan(sweep, options, metrics, cells, (), _no_setups(sweep), inapplicable, own)
-    units = (*_pretrain_units(options, cells), *_features_units(plan), *_truth_units(plan))
-    return replace(plan, units=units, setups=_setups(plan))
+    units = (*pretrain_units(options, cells), *features_units(plan), *truth_units(plan))
+    plan = replace(plan, units=units)
+    scenarios = [Scenario.of(part) for part in parts(sweep, collect(plan, Records())[0])]
+    return replace(plan, setups=Setups(scenarios, options.pool, sweep.measure, resolver(sweep, options, {})))
+
+
+def _build_published(sweep: Sweep, options: Options, tables: Tables, checked: Sequence[str]) -> Plan:
+    """The plan of a sweep whose cells stand in tables: there is nothing to run."""
+    notes: list[str] = []
+    _check_twins(options, {})
+    read = read_tables(sweep, options, tables, notes)
+    origins = {cells.scenario: name for name, every in read.items() for cells in every}
+    published = chosen(sweep, [cells for every in read.values() for cells in every], checked)
+    resolved = resolver(sweep, options, origins)
+    setups = Setups([Scenario.of(cells) for cells in published], options.pool, sweep.measure, resolved)
+    return Plan(sweep, options, {}, (), (), setups, frozenset(), (), published, tuple(notes))
+
+
+def _no_setups(sweep: Sweep) -> Setups:
+    return Setups((), {}, sweep.measure)
 
 
 def _check_parameters(options: Options) -> None:
@@ -147,7 +194,7 @@ def _check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
         "target": {name: target.key() for name, target in options.target.items()},
         "metric": {name: metrics[name].key(option.parameters) for name, option in options.metric.items()},
         "level": {name: level.key() for name, level in options.level.items()},
-        "measure": {name: measure.function for name, measure in options.measure.items()},
+        "measure": {name: o.model_dump(mode="json", exclude={"title"}) for name, o in options.measure.items()},
     }
     for task in {task for task, _ in options.recipe}:
         of_task = {name: recipe.key() for (of, name), recipe in options.recipe.items() if of == task}
@@ -176,146 +223,22 @@ def _fits(metric: Metric, source: Source) -> bool:
     return source.has_head or not needs_head
 
 
-def _pretrain_units(options: Options, cells: Sequence[tuple[str, str]]) -> list[Unit]:
-    """One unit for each source that the study trains itself."""
-    units = []
-    for name in dict.fromkeys(source for source, _ in cells):
-        source = options.source[name]
-        if source.pretrained_on is not None:
-            key = pretrain_key(source.key())
-            id = key_id(key)
-            config = {"source": source.model_dump(mode="json")}
-            units.append(Unit(id, "pretrain", name, key, config, name, minutes=source.minutes))
-    return units
-
-
-def _after(source: Source) -> str:
-    return key_id(pretrain_key(source.key())) if source.pretrained_on is not None else ""
-
-
-def _trained(source: Source) -> dict[str, Any]:
-    """The source's key with the id of its pretraining: weights of another version of that are another source."""
-    return {**source.key(), "pretraining": _after(source)}
-
-
-def _features_units(plan: Plan) -> list[Unit]:
-    units = []
-    for source_name, target_name in plan.cells:
-        source, target = plan.options.source[source_name], plan.options.target[target_name]
-        key = unit_key("features", source=_trained(source), target=target.key())
-        id = key_id(key)
-        name = f"{source_name} → {target_name}"
-        units.append(
-            Unit(
-                id,
-                "features",
-                name,
-                key,
-                {
-                    "source": source.model_dump(mode="json"),
-                    "target": target.model_dump(mode="json"),
-                    "layers": sorted({level.layer for level in plan.options.level.values()}),
-                },
-                source_name,
-                target_name,
-                minutes=0.02,
-                after=_after(source),
-                scores=tuple(_scores(plan, id, name, source_name)),
-            )
-        )
-    return units
-
-
-def _scores(plan: Plan, features: str, name: str, source: str) -> list[Score]:
-    scores = []
-    for level_name, level in plan.options.level.items():
-        for metric_name, option in plan.options.metric.items():
-            if (source, metric_name) in plan.inapplicable:
-                continue
-            metric = plan.metrics[metric_name]
-            parts: dict[str, Any] = {"features": features, "metric": metric.key(option.parameters)}
-            config = {"function": option.function, "parameters": dict(option.parameters), "layer": ""}
-            if "features" in metric.needs:  # what reads no features does not depend on where they are read
-                parts["level"] = level.key()
-                config["layer"] = level.layer
-            key = unit_key("score", **parts)
-            full = f"{name}  {metric_name} at {level_name}"
-            scores.append(Score(key_id(key), full, level_name, metric_name, key, config))
-    return scores
-
-
-def _truth_units(plan: Plan) -> list[Unit]:
-    units = []
-    for source_name, target_name in plan.cells:
-        source, target = plan.options.source[source_name], plan.options.target[target_name]
-        for recipe_name in plan.sweep.recipe:
-            recipe = plan.options.recipe[target.task, recipe_name]
-            for seed in plan.sweep.seed:
-                key = unit_key("truth", source=_trained(source), target=target.key(), recipe=recipe.key(), seed=seed)
-                units.append(
-                    Unit(
-                        key_id(key),
-                        "truth",
-                        f"{source_name} → {target_name}  recipe={recipe_name} seed={seed}",
-                        key,
-                        {
-                            "source": source.model_dump(mode="json"),
-                            "target": target.model_dump(mode="json"),
-                            "recipe": recipe.model_dump(mode="json"),
-                            "seed": seed,
-                        },
-                        source_name,
-                        target_name,
-                        recipe_name,
-                        seed,
-                        minutes=recipe.minutes,
-                        after=_after(source),
-                    )
-                )
-    return units
-
-
-def common_candidates(plan: Plan) -> dict[str, NDArray[np.int64]]:
-    """Query → positions of the candidates that every competing metric can score.
-
-    A metric that fits no source at all does not empty the comparison; it is reported as inapplicable throughout.
-    """
-    names = list(plan.options.source)
-    fitting = [m for m in plan.compared if any((s, m) not in plan.inapplicable for s in names)]
-    scored = {s for s in names if all((s, m) not in plan.inapplicable for m in fitting)}
-    cells = set(plan.cells)
-    return {
-        query: np.array([i for i, s in enumerate(names) if s in scored and (s, query) in cells], dtype=np.int64)
-        for query in plan.options.target
-    }
-
-
-def _check_pools(options: Options, candidates: Mapping[str, NDArray[np.int64]]) -> None:
-    """Refuse two pool rules that form the same pools for a query: each setup counts once."""
-    for query, positions in candidates.items():
-        first: dict[int, str] = {}
-        for name, rule in options.pool.items():
-            size = pool_size(rule, len(positions))
-            twin = first.setdefault(size, name)
-            if size and twin != name:
-                raise ConfigError(
-                    f"pool '{name}' and pool '{twin}' are the same for target '{query}': {size} of its "
-                    f"{len(positions)} candidates. Leave one of them out."
-                )
-
-
-def _setups(plan: Plan) -> Setups:
-    candidates = common_candidates(plan)
-    _check_pools(plan.options, candidates)
-    return Setups(
-        plan.sweep.recipe,
-        plan.sweep.level,
-        candidates,
-        plan.options.pool,
-        plan.sweep.measure,
-        tuple(plan.options.source),
+def _own(options: Options) -> tuple[tuple[str, str], ...]:
+    """The (source, target) pairs whose source was pretrained on that very target."""
+    return tuple(
+        (s, t)
+        for s, source in options.source.items()
+        for t, target in options.target.items()
+        if _is_own(source, target)
     )
 
 
-def _no_setups(sweep: Sweep) -> Setups:
-    return Setups((), (), {}, {}, sweep.measure, ())
+def _included_cells(sweep: Sweep, options: Options, own: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The pairs of which any combination with a recipe and a level is left."""
+    combinations = [{"scenario": sweep.name, "recipe": r, "level": v} for r in sweep.recipe for v in sweep.level]
+    return tuple(
+        (s, t)
+        for t in options.target
+        for s in options.source
+        if (s, t) not in own and not all(sweep.excludes(source=s, target=t, **other) for other in combinations)
+    )

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from tmbench.errors import ConfigError, unknown
 from tmbench.folders import shipped
@@ -15,23 +16,34 @@ from tmbench.study.validation import explain
 
 AXES = (*GROUPS, "seed")
 SETTINGS = ("cluster", "paths")
+WORK = ("source", "target", "level", "recipe", "metric", "seed")
+"""The axes that a sweep which runs must name; for published tables they are filters."""
+EXCLUDABLE = ("scenario", "source", "target", "recipe", "level")
 
 
 class Sweep(Option):
-    """What a study compares: its axes by option name, and the combinations it leaves out."""
+    """What a study compares: its axes by option name, and the combinations it leaves out.
+
+    It either runs (source, target, level, recipe, metric, seed) or reads published tables (``cells``); then the axes
+    are those of the tables, and what is named here of source, target, level, recipe and metric is a choice of them.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     version: int = Field(ge=1)
     title: str = ""
-    scenario: Literal["source_selection"] = "source_selection"
-    source: tuple[str, ...] = Field(min_length=1)
-    target: tuple[str, ...] = Field(min_length=1)
-    level: tuple[str, ...] = Field(min_length=1)
-    recipe: tuple[str, ...] = Field(min_length=1)
-    metric: tuple[str, ...] = Field(min_length=1)
+    scenario: Literal["source_selection", "target_selection"] = "source_selection"
+    """What is ranked, in a sweep that runs: sources for a target, or targets for a source. Tables say it themselves."""
+    cells: tuple[str, ...] = ()
+    source: tuple[str, ...] = Field(default=(), validate_default=True)
+    target: tuple[str, ...] = Field(default=(), validate_default=True)
+    level: tuple[str, ...] = Field(default=(), validate_default=True)
+    recipe: tuple[str, ...] = Field(default=(), validate_default=True)
+    metric: tuple[str, ...] = Field(default=(), validate_default=True)
     measure: tuple[str, ...] = Field(min_length=1)
-    pool: tuple[str, ...] = Field(min_length=1)
-    seed: tuple[int, ...] = Field(min_length=1)
+    pool_size: int | None = Field(default=None, ge=2)
+    """All subsets of this size, in place of ``pool``."""
+    pool: tuple[str, ...] = Field(default=(), validate_default=True)
+    seed: tuple[int, ...] = Field(default=(), validate_default=True)
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     @field_validator(*AXES, mode="before")
@@ -47,6 +59,36 @@ class Sweep(Option):
             raise ValueError(f"named twice: {', '.join(twice)}")
         return value
 
+    @field_validator(*WORK)
+    @classmethod
+    def _named_where_it_runs(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        if info.data.get("cells"):
+            if value and info.field_name == "seed":
+                raise PydanticCustomError("axis", "a sweep of published cells averages the seeds that its tables have")
+        elif not value:
+            raise PydanticCustomError("axis", "name one or more, or say 'cells' for a sweep of published tables")
+        return value
+
+    @field_validator("pool")
+    @classmethod
+    def _pool_or_size(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if bool(value) == bool(info.data.get("pool_size")):
+            which = "both pool and pool_size are given" if value else "neither pool nor pool_size is given"
+            raise PydanticCustomError("axis", "{which}; give one of them", {"which": which})
+        return value
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _one_name_is_a_list(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [
+            {axis: [names] if isinstance(names, str) else names for axis, names in rule.items()}
+            if isinstance(rule, dict)
+            else rule
+            for rule in value
+        ]
+
     @field_validator("exclude")
     @classmethod
     def _known_axes(cls, value: tuple[dict[str, tuple[str, ...]], ...]) -> tuple[dict[str, tuple[str, ...]], ...]:
@@ -54,8 +96,8 @@ class Sweep(Option):
             if not rule:
                 raise ValueError("an empty rule would exclude everything")
             for axis in rule:
-                if axis not in ("source", "target"):
-                    raise ValueError(f"'{axis}' is no axis to exclude by; use source, target or both")
+                if axis not in EXCLUDABLE:
+                    raise ValueError(f"'{axis}' is no axis to exclude by; use {', '.join(EXCLUDABLE)}")
         return value
 
     def excludes(self, **names: str) -> bool:
@@ -69,30 +111,34 @@ class Sweep(Option):
 class Request:
     """What the user typed after a verb, taken apart."""
 
-    sweep: str
+    sweep: str = ""
+    """Empty where a table takes its place (``cells=FILE``)."""
     axes: dict[str, Any] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
     """Overrides of the groups ``cluster`` and ``paths``, left to Hydra."""
     folders: tuple[str, ...] = ()
     """The user's folders of option files (``hydra.searchpath``)."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Keys that the verb itself understands (``retry``)."""
+    """Keys that the verb itself understands (``retry``, ``out``, ``bootstrap``)."""
+    cells: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    """How ``cells=FILE`` is read: dotted key without ``cells.`` → its value, and the override as typed."""
 
 
 def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
     """Take Hydra overrides apart: ``sweep=``, axes (``metric=[a,b]``), settings, and the verb's own keys.
 
     Raises:
-        ConfigError: for text that is no override, an unknown key, or no ``sweep=``.
+        ConfigError: for text that is no override, an unknown key, or neither ``sweep=`` nor ``cells=``.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    sweep: str | None = None
+    sweep = ""
     axes: dict[str, Any] = {}
     settings: list[str] = []
     folders: list[str] = []
     own: dict[str, Any] = {}
+    cells: dict[str, tuple[Any, str]] = {}
     parser = OverridesParser.create()
     for text in overrides:
         try:
@@ -104,6 +150,10 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
             sweep = str(value)
         elif key in AXES:
             axes[key] = value
+        elif key == "pool.size":
+            axes["pool_size"] = value
+        elif key.startswith("cells."):
+            cells[key.removeprefix("cells.")] = (value, text)
         elif key in extra:
             own[key] = value
         elif key.split(".")[0] in SETTINGS:
@@ -111,11 +161,15 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
         elif key == "hydra.searchpath":
             folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
-            raise unknown("key", key, ["sweep", *AXES, *SETTINGS, *extra], where=text)
-    if sweep is None:
+            raise unknown("key", key, ["sweep", *AXES, "pool.size", *SETTINGS, *extra], where=text)
+    if not sweep and "cells" not in axes:
         names = ", ".join(sorted(sweep_files()))
-        raise ConfigError(f"say which study: sweep=NAME or sweep=FILE.yaml. Shipped: {names}.")
-    return Request(sweep, axes, tuple(settings), tuple(folders), own)
+        raise ConfigError(
+            f"say which study: sweep=NAME or sweep=FILE.yaml, or cells=FILE for a table of your own. Shipped: {names}."
+        )
+    if "pool" in axes and "pool_size" in axes:
+        raise ConfigError("pool= and pool.size= are both given. pool.size takes the place of pool; say one of them.")
+    return Request(sweep, axes, tuple(settings), tuple(folders), own, cells)
 
 
 def _plain(override: Any) -> Any:
@@ -127,6 +181,8 @@ def _plain(override: Any) -> Any:
             return value.text
         if isinstance(value, list):
             return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {plain(key): plain(item) for key, item in value.items()}
         return value
 
     if override.is_choice_sweep():
@@ -150,16 +206,49 @@ def load_sweep(request: Request) -> Sweep:
 
     try:
         # OmegaConf's reader, unlike yaml's own, refuses a key that stands twice.
-        content = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
+        content: Any = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a sweep is a mapping of keys (name, version, source, target, …).")
+    if "cells" in request.axes and not content.get("cells"):
+        raise ConfigError(
+            f"{path} is a sweep that runs, and cells={_shown(request.axes['cells'])} names published tables. Say one "
+            "of them; tmbench aggregate cells=FILE needs no sweep."
+        )
+    return validated({**content, **_axes(request, content)}, f"{path}{_typed(request)}")
+
+
+def validated(content: dict[str, Any], where: str) -> Sweep:
+    """The sweep that ``content`` describes.
+
+    Raises:
+        ConfigError: that names ``where`` and the key, for an unknown key or a wrong value.
+    """
     try:
-        return Sweep.model_validate({**content, **request.axes})
+        return Sweep.model_validate(content)
     except ValidationError as error:
-        where = f"{path}, with {', '.join(request.axes)} from the command line" if request.axes else str(path)
         raise explain(error, Sweep, where) from error
+
+
+def _axes(request: Request, content: dict[str, Any]) -> dict[str, Any]:
+    """The axes that the user replaces. For published tables ``seed`` is that of the resampling and no axis."""
+    axes = dict(request.axes)
+    if "pool_size" in axes:
+        axes["pool"] = ()
+    elif "pool" in axes:
+        axes["pool_size"] = None
+    if content.get("cells") and "seed" in axes:
+        del axes["seed"]
+    return axes
+
+
+def _typed(request: Request) -> str:
+    return f", with {', '.join(request.axes)} from the command line" if request.axes else ""
+
+
+def _shown(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
 def _sweep_path(reference: str) -> Path:

@@ -1,0 +1,190 @@
+"""What stands under a table: what it is, what it counts, the field it is about and how its intervals were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tmbench.report.contract import INDEPENDENT, TITLES, query_word
+from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
+from tmbench.stats.jackknife import FEWEST_FAMILIES
+from tmbench.stats.sign_flip import smallest_p
+from tmbench.stats.stability import PAIR_DRAWS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tmbench.report.tables import Scene
+
+ABOUT = {
+    "win_rate": "The share of the setups that each metric of the field wins: alone (strict), a tie counting 1 / "
+    "(number of winners) (split), and won or tied (all).",
+    "win_rate_by_measure": "The share of the setups under one measure that each metric of the field wins: alone "
+    "(strict), a tie counting 1 / (number of winners) (split), and won or tied (all).",
+    "means": "The mean of each measure over the setups in which it has a value.",
+    "stability": "The mean Kendall τ between the rankings of the metrics in two setups that differ in the component "
+    "named and agree in all others. 1: always the same ranking; about 0: unrelated.",
+    "pairwise": "In what share of the setups in which both have a value the first wins, ties or loses against the "
+    "other; difference = win − loss.",
+    "convergence": "The probability that so many setups drawn at random name the metric that wins the whole study, and "
+    "that so many queries name the one that wins the remaining queries.",
+    "by_candidates": "The mean over queries of each measure on one group of candidates: all that the metric applies "
+    "to, common to all metrics, without random starts, one family. Count: the mean size of the group.",
+    "reliability": "Whether the candidates differ by more than another seed, or another test set, would change: per "
+    "recipe and query. Ratio: (best − worst) / deviation between seeds. Reliability: the share of the variance of the "
+    "means over seeds that is between candidates.",
+    "per_query": "Each measure on the full pool of a query: its candidates that all metrics of the field can score.",
+    "per_query_groups": "Each measure on a query, by group of candidates.",
+    "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over queries of those "
+    "within each. Where the two differ, a metric tells queries apart rather than candidates.",
+    "ranges": "The least and the greatest value of a single query: what to read where the queries are too few for an "
+    "interval.",
+    "bounds": "The win rate (ties split) over all setups where a score is missing: each missing score losing "
+    "(as_loss); the metric itself having lost and a missing rival won (lowest); and the reverse (highest).",
+    "rank_entropy": "How spread out the ranks are that a metric takes in the field over setups, and a candidate's "
+    "truth over queries, from 0 (always the same) to 1 (any with equal chance).",
+    "counts": "What was counted, and what was done with it.",
+    "cells": "The cells: for each target and source the truth by recipe, its deviation over seeds, and the scores.",
+    "flags": "On how many cells a metric raised each flag.",
+}
+
+INTERVALS = ("win_rate", "win_rate_by_measure", "means", "stability", "pairwise", "by_candidates")
+"""The tables with ``low`` and ``high``."""
+
+FIELD = ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy")
+"""The tables about the metrics that compete."""
+
+MOST_NAMED = 6
+"""So many scenarios or fields are spelt out in a caption; of more, the number."""
+
+
+def captions(scenes: Sequence[Scene], tables: dict[str, DataFrame], resampling: Resampling) -> dict[str, str]:
+    """The caption of each of ``tables``, one paragraph without markup."""
+    setups, field = _setups(scenes), _fields(scenes)
+    intervals = " ".join(interval_sentences(scenes, resampling))
+    found = {}
+    for name, table in tables.items():
+        sentences = [f"{TITLES.get(name, name)}.", ABOUT.get(name, "")]
+        sentences += [field] if name in FIELD else []
+        sentences += [setups, _absent(name, table)]
+        sentences += [intervals] if name in INTERVALS else []
+        if name == "stability" and resampling.draws > PAIR_DRAWS:
+            sentences.append(f"{PAIR_DRAWS:,} resamplings where the query itself varies.")
+        if name in ("win_rate", "win_rate_by_measure"):
+            sentences.append(_families(scenes, table) if resampling.draws else "")
+        if name == "pairwise":
+            sentences.append(p_sentence(scenes, resampling))
+        found[name] = " ".join(sentence for sentence in sentences if sentence)
+    return found
+
+
+def interval_sentences(scenes: Sequence[Scene], resampling: Resampling) -> Iterator[str]:
+    """How intervals were made, and where and why there are none."""
+    if not resampling.draws:
+        yield "No intervals were asked for."
+        return
+    few = [scene for scene in scenes if resampling.groups(scene.cells.query_families) < FEWEST_QUERIES]
+    if len(few) < len(scenes):
+        words = " and ".join(dict.fromkeys(f"{_query(scene)}s" for scene in scenes if scene not in few))
+        text = f"Intervals: {_percent(resampling)}, expanded percentiles of {resampling.draws:,} resamplings of {words}"
+        together = any(any(scene.cells.query_families) for scene in scenes)
+        yield text + (", those of one family together." if together else ".")
+    for scene in few[:MOST_NAMED]:
+        of = f"{scene.cells.scenario} has " if len(scenes) > 1 else "there are "
+        yield f"No interval: {of}{_independent(scene, resampling)}, fewer than {FEWEST_QUERIES}; see ranges."
+    if len(few) > MOST_NAMED:
+        yield f"Nor for {len(few) - MOST_NAMED} more scenarios with as few."
+
+
+def p_sentence(scenes: Sequence[Scene], resampling: Resampling) -> str:
+    """What p is, and how small it can become."""
+    least = {}
+    for scene in scenes:
+        groups = resampling.groups(scene.cells.query_families)
+        least[scene.cells.scenario] = f"{smallest_p(groups):.2g} with {_independent(scene, resampling)}"
+    named = list(dict.fromkeys(least.values()))
+    if len(named) > MOST_NAMED:
+        named = [*named[:MOST_NAMED], f"{len(named) - MOST_NAMED} more"]
+    text = "p: sign-flip test over queries of a difference of 0; smallest attainable p = 2^(1 − n) of n independent"
+    return f"{text} queries: {'; '.join(named)}. p_holm: Holm's correction for all pairs of a recipe and level."
+
+
+def _query(scene: Scene) -> str:
+    return query_word(scene.cells.direction)
+
+
+def _independent(scene: Scene, resampling: Resampling) -> str:
+    groups, queries = resampling.groups(scene.cells.query_families), len(scene.cells.queries)
+    word = _query(scene) + "s" * (groups != 1)
+    return f"{groups} {word}" if groups == queries else f"{groups} independent {word}"
+
+
+def _percent(resampling: Resampling) -> str:
+    return f"{100 * resampling.level:.3g} %"
+
+
+def interval_name(resampling: Resampling) -> str:
+    """Such as ``95 % interval``."""
+    return f"{_percent(resampling)} interval"
+
+
+def _setups(scenes: Sequence[Scene]) -> str:
+    """How many setups there are in each scenario, over its recipes and levels, and how many lack a value."""
+    counted = [
+        (
+            scene.cells.scenario,
+            sum(tally.setups for tally in scene.tally.slices),
+            sum(tally.missing for tally in scene.tally.slices),
+        )
+        for scene in scenes
+    ]
+    total = sum(setups for _, setups, _ in counted), sum(missing for _, _, missing in counted)
+    text = f"{total[0]:,} setups, {total[1]:,} of them missing (a metric of the field has no value)"
+    if 1 < len(counted) <= MOST_NAMED:
+        text += ": " + "; ".join(f"{name} {setups:,}, {missing:,} missing" for name, setups, missing in counted)
+    return text + "."
+
+
+def _fields(scenes: Sequence[Scene]) -> str:
+    """The metrics that compete, once where they are the same everywhere."""
+    fields: dict[tuple[str, ...], list[str]] = {}
+    for scene in scenes:
+        for tally in scene.tally.slices:
+            names = tuple(tally.names[metric] for metric in tally.field)
+            where = tally.where.scenario if len(scenes) > 1 else ""
+            where += f" {tally.where.level}" if len(scene.cells.levels) > 1 else ""
+            places = fields.setdefault(names, [])
+            if where.strip() not in places:
+                places.append(where.strip())
+    listed = [", ".join(names) or "no metric" for names in fields]
+    if len(fields) > 1:
+        listed = [f"{', '.join(places)}: {names}" for names, places in zip(listed, fields.values(), strict=True)]
+    more = f"; {len(listed) - MOST_NAMED} more" if len(listed) > MOST_NAMED else ""
+    return f"Field: {'; '.join(listed[:MOST_NAMED])}{more}. Variants and baselines take no vote."
+
+
+def _absent(name: str, table: DataFrame) -> str:
+    """How many values of a table over queries are absent, which no column of it counts."""
+    columns = [column for column in ("value", "pooled") if column in table.columns]
+    if not columns or not len(table):
+        return ""
+    return f"{int(table[columns[0]].isna().sum()):,} of {len(table):,} values are missing."
+
+
+def _families(scenes: Sequence[Scene], table: DataFrame) -> str:
+    """How the intervals over families were made, or why there are none."""
+    given = [scene for scene in scenes if len(scene.without_family) >= FEWEST_FAMILIES]
+    if not given:
+        return f"No interval over families: it takes {FEWEST_FAMILIES} families of candidates, each deleted in turn."
+    if not table["family_low"].notna().any():
+        return "No interval over families: without some of them another field of metrics would compete."
+    numbers = [
+        f"{len(scene.without_family)}{f' ({scene.cells.scenario})' if len(scenes) > 1 else ''}" for scene in given
+    ]
+    return f"family_low, family_high: delete-one-family jackknife over {', '.join(numbers)} families of candidates."
+
+
+def independent_queries(counts: DataFrame, scenario: str) -> int:
+    """How many independent queries a scenario has, as the table ``counts`` says."""
+    chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == INDEPENDENT)]
+    return int(chosen["count"].sum())

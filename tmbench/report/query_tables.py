@@ -1,0 +1,108 @@
+"""The tables over queries rather than setups: full pools, groups of candidates, pooled values, reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmbench.report.contract import BASE
+from tmbench.stats.baselines import RANDOM, STATIC
+from tmbench.stats.bootstrap import Resampling, mean_of_sums
+from tmbench.stats.cells import Array, Cells, common_candidates
+from tmbench.stats.measures import Measure
+from tmbench.stats.per_query import COMMON, per_query
+from tmbench.stats.reliability import reliability
+
+Row = dict[str, Any]
+
+MOST_POOLED = 3_000
+"""Rank correlations compare every pair of points: with more of them than this the pooled value is left empty."""
+
+
+def query_rows(cells: Cells, measures: Mapping[str, Measure], resampling: Resampling) -> dict[str, list[Row]]:
+    """The rows of one scenario by table."""
+    scenario = {"scenario": cells.scenario, "direction": cells.direction}
+    groups = [{**scenario, **vars(row)} for row in per_query(cells, measures)]
+    common = [row for row in groups if row["candidates"] == COMMON]
+    return {
+        "per_query": common,
+        "per_query_groups": groups,
+        "by_candidates": list(_by_candidates(cells, groups, resampling)),
+        "pooled": list(_pooled(cells, measures, common)),
+        "reliability": [{**scenario, "level": "all", **asdict(row)} for row in reliability(cells)],
+    }
+
+
+def _by_candidates(cells: Cells, groups: list[Row], resampling: Resampling) -> Iterator[Row]:
+    """The mean over queries of ``per_query_groups``: each query counts once."""
+    keys = (*BASE, "measure", "metric", "kind", "candidates")
+    place = {name: number for number, name in enumerate(cells.queries)}
+    collected: dict[tuple[Any, ...], list[Row]] = {}
+    for row in groups:
+        collected.setdefault(tuple(row[key] for key in keys), []).append(row)
+    values = np.full((len(cells.queries), len(collected)), np.nan)
+    for column, rows in enumerate(collected.values()):
+        for row in rows:
+            values[place[row["query"]], column] = row["value"]
+    there = ~np.isnan(values)
+    estimate = mean_of_sums(np.where(there, values, 0.0), there.astype(np.float64), cells.query_families, resampling)
+    for column, (key, rows) in enumerate(collected.items()):
+        yield {
+            **dict(zip(keys, key, strict=True)),
+            "count": float(np.mean([row["count"] for row in rows])),
+            "mean": estimate.value[column], "low": estimate.low[column], "high": estimate.high[column],
+            "queries": int(estimate.count[column]), "missing": len(rows) - int(estimate.count[column]),
+        }  # fmt: skip
+
+
+def _pooled(cells: Cells, measures: Mapping[str, Measure], common: list[Row]) -> Iterator[Row]:
+    """Each correlation over the full pools of all queries thrown together, beside its mean over queries.
+
+    The queries are those that have a value of their own, so that both columns are about the same cells. The two differ
+    where queries differ in level: a metric can order targets by difficulty and tell nothing about sources.
+    """
+    correlations = {name: one for name, one in measures.items() if (one.low, one.high) == (-1.0, 1.0)}
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in common:
+        key = (row["recipe"], row["level"], row["metric"], row["kind"], row["measure"])
+        found.setdefault(key, {})[row["query"]] = row["value"]
+    candidates = common_candidates(cells)
+    for (recipe, level, metric, kind, measure), values in found.items():
+        if measure not in correlations:
+            continue
+        known = [query for query, value in values.items() if not np.isnan(value)]
+        points = [_points(cells, (recipe, level, metric), query, candidates) for query in known]
+        yield {
+            "scenario": cells.scenario, "recipe": recipe, "level": level, "direction": cells.direction,
+            "measure": measure, "metric": metric, "kind": kind,
+            "per_query": float(np.mean([values[query] for query in known])) if known else np.nan,
+            "pooled": _correlation(correlations[measure], metric, points),
+        }  # fmt: skip
+
+
+def _points(
+    cells: Cells, place: tuple[str, str, str], query_name: str, candidates: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """(n,) truths and (n,) scores of the full pool of a query; the random ranking has the same score everywhere."""
+    recipe, level = cells.recipes.index(place[0]), cells.levels.index(place[1])
+    query = cells.queries.index(query_name)
+    member = candidates[query]
+    truth = cells.mean_truth[recipe, query, member]
+    if place[2] == RANDOM:
+        return truth, np.zeros_like(truth)
+    for one in cells.combined:
+        if one.name == place[2]:
+            return truth, one.combine(one.parts[level, :, query][:, member][None])[0]
+    return truth, cells.rows(recipe, level)[(*cells.metrics, STATIC).index(place[2]), query, member]
+
+
+def _correlation(measure: Measure, metric: str, points: list[tuple[Array, Array]]) -> float:
+    if not points or sum(len(truth) for truth, _ in points) > MOST_POOLED:
+        return np.nan
+    truth = np.concatenate([truth for truth, _ in points])
+    scores = np.concatenate([scores for _, scores in points])
+    return float(measure.at_random(truth) if metric == RANDOM else measure.function(truth, scores))

@@ -1,0 +1,113 @@
+"""From a setup's names to its id, the Hydra overrides that compose it, and the config that they compose.
+
+The config is put together from the options that one Hydra call composed for the whole sweep: a setup costs no call of
+its own, and what ``hydra.compose("config", overrides)`` gives for it is the same.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tmbench.functions import portable
+from tmbench.identity import content_id
+from tmbench.study.compose import Options
+from tmbench.study.setups import Setup
+from tmbench.study.sweep import Sweep
+
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*([./-][A-Za-z0-9_]+)*")
+_WORDS = ("true", "false", "null", "nan", "inf")
+
+
+def resolver(sweep: Sweep, options: Options, origins: Mapping[str, str]) -> Callable[[Setup], Setup]:
+    """A function that fills id, overrides and config of a setup.
+
+    Args:
+        sweep: of the setups.
+        options: its options, as composed.
+        origins: scenario → the option of the group ``cells`` that its table is read by; none for runnable sweeps.
+    """
+
+    def resolved(setup: Setup) -> Setup:
+        facts = _facts(sweep, setup)
+        if sweep.cells:
+            overrides, config, key = _of_table(options, setup, origins[setup.scenario])
+        else:
+            overrides, config, key = _of_options(options, setup)
+        overrides = [
+            *overrides,
+            f"+measure={setup.measure}",
+            *(f"+setup.{name}={spelled(value)}" for name, value in facts.items()),
+            *options.searchpath,
+        ]
+        config |= {"measure": options.raw["measure", setup.measure], "setup": facts}
+        key |= {"measure": options.measure[setup.measure].model_dump(mode="json", exclude={"title"})}
+        # The order of a pool means nothing.
+        key["setup"] = {**facts, "pool": sorted(setup.pool)}
+        id = content_id(portable({"setup": key}))
+        # A copy, because setups share the options.
+        return replace(setup, id=id, overrides=tuple(overrides), config=copy.deepcopy(config))
+
+    return resolved
+
+
+def _facts(sweep: Sweep, setup: Setup) -> dict[str, Any]:
+    """What no option file says about a setup."""
+    facts: dict[str, Any] = {
+        name: getattr(setup, name) for name in ("scenario", "direction", "query", "recipe", "level")
+    }
+    return {**facts, "pool": list(setup.pool), **({} if sweep.cells else {"seed": list(sweep.seed)})}
+
+
+def _of_table(options: Options, setup: Setup, origin: str) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """A setup of a table: the option that reads the table. Where the file lies changes nothing about it."""
+    how = options.cells[origin].model_dump(mode="json", exclude={"title", "file", "files", "published"})
+    return list(options.cells_overrides[origin]), {"cells": options.raw["cells", origin]}, {"cells": how}
+
+
+def _of_options(options: Options, setup: Setup) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """A setup that the study runs itself: the query, the candidates, the level, and the recipe of each task."""
+    query, candidate = ("target", "source") if setup.direction == "source_selection" else ("source", "target")
+    overrides = [f"+{query}={setup.query}"]
+    config: dict[str, Any] = {query: options.raw[query, setup.query], candidate: {}, "recipe": {}}
+    for name in setup.ranked:
+        place = _free(re.sub(r"\W", "_", name), config[candidate])
+        overrides.append(f"+{candidate}@{candidate}.{place}={name}")
+        config[candidate][place] = options.raw[candidate, name]
+    targets = [setup.query] if query == "target" else list(setup.ranked)
+    tasks = dict.fromkeys(options.target[name].task for name in targets)
+    for task in tasks:
+        overrides.append(f"+recipe/{task}={setup.recipe}")
+        config["recipe"][task] = options.raw[f"recipe/{task}", setup.recipe]
+    config["level"] = options.raw["level", setup.level]
+    named: dict[str, Mapping[str, Any]] = {"source": options.source, "target": options.target}
+    key = {
+        query: named[query][setup.query].key(),
+        candidate: {name: named[candidate][name].key() for name in setup.ranked},
+        "recipe": {task: options.recipe[task, setup.recipe].key() for task in tasks},
+        "level": options.level[setup.level].key(),
+    }
+    return [*overrides, f"+level={setup.level}"], config, key
+
+
+def _free(place: str, taken: Mapping[str, Any]) -> str:
+    """``place``, with underscores where another name's place is the same."""
+    while place in taken:
+        place += "_"
+    return place
+
+
+def spelled(value: Any) -> str:
+    """``value`` as Hydra reads it back from an override: text stays text, whatever it looks like."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(spelled(item) for item in value) + "]"
+    if not isinstance(value, str):
+        return str(value)
+    if _BARE.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    # OmegaConf would look up a ${…}; a backslash keeps it text, and those in front of it are then read in pairs.
+    text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
+    # Inside Hydra's quotes a quote needs a backslash, and so does every backslash in front of a quote or of the end.
+    quoted = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{quoted}'"
