@@ -6,10 +6,12 @@ Each command is timed as a user waits for it, from process start; ratios are of 
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -99,8 +101,6 @@ def growth() -> None:
 
 def grow(setups: int) -> tuple[int, float, float]:
     """Sum up about so many setups of random cells: their number, seconds, peak memory of this process in MB."""
-    import resource
-
     from tmbench.stats.accumulate import tally_study
     from tmbench.stats.bootstrap import Resampling
     from tmbench.stats.cells import Cells
@@ -129,7 +129,13 @@ def grow(setups: int) -> tuple[int, float, float]:
     start = time.perf_counter()
     tally = tally_study(cells, chunks(), measures, Resampling(0))
     seconds = time.perf_counter() - start
-    return tally.slices[0].setups, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return tally.slices[0].setups, seconds, peak_memory()
+
+
+def peak_memory() -> float:
+    """The most memory that this process held, in MB; ``getrusage`` would count what its parent held."""
+    status = Path("/proc/self/status").read_text()
+    return float(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def stability_plan():
