@@ -43,8 +43,34 @@ def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str]
         "policy": "queries of one family are resampled together",
     }  # fmt: skip
     yield {**where, "what": "candidates", "count": len(cells.candidates), "policy": ""}
+    for what, number, policy in _gaps(scene):
+        yield {**where, "what": what, "count": number, "policy": policy}
     for name, number in cells.counts.items():
         yield {**where, "what": name, "count": int(number), "policy": policies.get(name, "")}
+
+
+def _gaps(scene: Scene) -> Iterator[tuple[str, int, str]]:
+    """What the cells of the study lack, and the queries that have nothing to rank."""
+    cells = scene.cells
+    states = np.concatenate([cells.state, *(one.state[:, None] for one in cells.combined)], axis=1)
+    here = states[..., cells.eligible]
+    yield (
+        "missing truths",
+        int(np.isnan(cells.mean_truth[:, cells.eligible]).sum()),
+        "cells and recipes without a truth: the setups that hold them have no value",
+    )
+    yield (
+        "missing scores",
+        int((here == MISSING).sum()),
+        "the metric has no value in the setups that hold them",
+    )
+    yield (
+        "inapplicable scores",
+        int((here == INAPPLICABLE).sum()),
+        "the candidate leaves the pools where the metric competes",
+    )
+    setups = sum((tally.sums["setups"].sum(axis=0) for tally in scene.tally.slices), np.zeros(len(cells.queries)))
+    yield "queries without setups", int((setups == 0).sum()), "fewer than two candidates: nothing to rank"
 
 
 def cell_matrix(every: Sequence[Cells]) -> DataFrame:
