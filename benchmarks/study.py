@@ -91,7 +91,7 @@ def loop_scipy(cells, members) -> int:
 
 def growth() -> None:
     """Time and memory against the number of setups, each in a process of its own."""
-    print("\ngrowth: 9 queries, 24 candidates in pools of 12, 5 metrics, 4 measures")
+    print("\ngrowth: 9 queries, random pools of 12 of 24 candidates, 5 metrics, 4 measures, 1,000 resamplings")
     print(f"  {'setups':>12} {'seconds':>9} {'µs a setup':>11} {'peak MB':>9}")
     for setups in GROWTH:
         found = subprocess.run([sys.executable, __file__, "--setups", str(setups)], check=True, capture_output=True)
@@ -105,7 +105,8 @@ def grow(setups: int) -> tuple[int, float, float]:
     from tmbench.stats.bootstrap import Resampling
     from tmbench.stats.cells import Cells
     from tmbench.stats.measures import MEASURES
-    from tmbench.stats.outcomes import PoolChunk
+    from tmbench.study.options import PoolOption
+    from tmbench.study.setups import PoolSpace, Scenario
 
     generator = np.random.default_rng(0)
     queries, candidates, metrics = 9, 24, 5
@@ -119,15 +120,10 @@ def grow(setups: int) -> tuple[int, float, float]:
     )  # fmt: skip
     measures = {name: MEASURES[name] for name in ("weighted_tau", "kendall_tau", "pearson", "rel_at_1")}
     pools = setups // (queries * len(measures))
-
-    def chunks():
-        for start in range(0, pools, 1000):
-            rows = min(1000, pools - start)
-            order = np.argsort(generator.random((rows, candidates)), axis=1)
-            yield PoolChunk(order < candidates // 2, np.ones((rows, queries), dtype=bool))
-
+    rule = PoolOption(rule="subsets", size=candidates // 2, most=pools)
+    space = PoolSpace(Scenario.of(cells), {"random": rule})
     start = time.perf_counter()
-    tally = tally_study(cells, chunks(), measures, Resampling(0))
+    tally = tally_study(cells, space.chunks(), measures, Resampling(1000))
     seconds = time.perf_counter() - start
     return tally.slices[0].setups, seconds, peak_memory()
 

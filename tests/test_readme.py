@@ -48,6 +48,10 @@ def test_the_source_of_the_readme_is_planned(mine, capsys):
     assert json.loads(capsys.readouterr().out)["stages"]["pretrain"]["total"] == 2
 
 
+def test_nothing_was_left_to_fill_in():
+    assert "@@" not in README
+
+
 def test_every_verb_and_file_that_the_readme_names_exists(repository):
     for verb in re.findall(r"tmbench (\w+) (?:sweep|metric)=", README):
         assert verb in VERBS

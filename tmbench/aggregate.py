@@ -2,10 +2,12 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +38,13 @@ the intervals; 0 for none), seed=N (of the resampling, where the cells are read 
 KEYS = ("out", "bootstrap")
 """The keys that this verb understands beside the axes; ``seed`` is one too where the cells are published."""
 
+FEWEST_DRAWS, FEW_DRAWS = 40, 1000
+"""Fewer resamplings than the first give no 95 % interval; with fewer than the second its ends are rough."""
 
-@guarded
+SECONDS_A_LINE = 10.0
+
+
+@partial(guarded, stopped="Nothing is kept of the work; files are whole, of this run or of the one before.")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the tables, figures and page of a study; exit 1 when a run has left something to do."""
     options = parser("aggregate", ABOUT).parse_intermixed_args(arguments)
@@ -50,15 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not plan.setups.total:
         raise NothingMatched(f"there is no setup to evaluate: {plan.why_no_setups}")
     if plan.published:
-        return _report(study, plan.published)
+        return _report(study, plan.tables)
     from tmbench.study.cells import collect
-    from tmbench.study.exclusion import parts
 
     state = study.state()
     if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
         raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
     cells, gaps = collect(plan, state.records)
-    code = _report(study, parts(plan.sweep, cells), state.records, gaps)
+    code = _report(study, [cells], state.records, gaps)
     from tmbench.status import notes
 
     for line in notes(state):
@@ -69,17 +75,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(
     study: Study, every: "Sequence[Cells]", records: "Records | None" = None, gaps: "Gaps | None" = None
 ) -> int:
-    """Evaluate ``every`` scenario, write what comes out and say so."""
+    """Evaluate ``every`` scenario as far as the sweep's ``exclude`` rules leave it, write what comes out and say so."""
     from pandas import DataFrame
 
     from tmbench.report import build_tables, print_summary, write_report
     from tmbench.stats.bootstrap import Resampling
+    from tmbench.study.exclusion import parts
     from tmbench.study.tables import POLICIES, write_cells
 
     plan = study.plan
-    resampling = Resampling(study.extra.get("bootstrap", Resampling.draws), study.extra.get("seed", 0))
-    measures = {name: option.bind(name) for name, option in plan.options.measure.items()}
-    scenes = list(_scenes(every, plan, measures, resampling))
+    _check_truths(every, study)
+    resampling = Resampling(_draws(study), study.extra.get("seed", 0))
+    measures = {
+        name: option.bind(name, str(plan.options.files["measure", name]))
+        for name, option in plan.options.measure.items()
+    }
+    scenes = list(_scenes([part for cells in every for part in parts(plan.sweep, cells)], plan, measures, resampling))
     tables = build_tables(scenes, measures, resampling, POLICIES)
     flags = flag_rows(plan, records) if records else []
     if flags:
@@ -92,7 +103,7 @@ def _report(
         tables,
         provenance(study, resampling, records),
         plan.sweep.title or plan.sweep.name,
-        rebuild=f"tmbench aggregate {study.command}" if plan.published else _run_and(study),
+        rebuild=_command(study) if plan.published else f"tmbench run {study.command} && {_command(study)}",
     )
     write_cells(study.out / "cells", every)
     print_summary(tables, measures, resampling)
@@ -115,9 +126,7 @@ def _scenes(
             if not resampling.draws or len(families) < FEWEST_FAMILIES:
                 families = []  # no jackknife
             fewer = [
-                tally_study(
-                    cells.without_family(name), space.without_family(name).chunks(), measures, Resampling(0), advance
-                )
+                tally_study(cells.without_family(name), space.without_family(name).chunks(), measures, Resampling(0))
                 for name in families
             ]
             yield Scene(cells, tally, fewer)
@@ -125,18 +134,32 @@ def _scenes(
 
 @contextmanager
 def _progress(setups: int) -> "Iterator[Callable[[int], None]]":
-    """A line on stderr that counts pools while the work takes longer than two seconds."""
+    """How far the setups are, on stderr: a bar in a terminal, else a line every ``SECONDS_A_LINE``."""
     from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (
-        TextColumn("evaluating {task.fields[setups]:,} setups: {task.completed:,.0f} pools"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None, setups=setups)
-        yield lambda pools: progress.advance(task, pools)
+    if not console.is_terminal:
+        yield _lines(setups)
+        return
+    columns = (TextColumn(f"{setups:,} setups"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=setups)
+        yield lambda done: progress.advance(task, done)
+
+
+def _lines(setups: int) -> "Callable[[int], None]":
+    """Counts setups, and says so now and then."""
+    done, last = 0, time.monotonic()
+
+    def advance(number: int) -> None:
+        nonlocal done, last
+        done += number
+        if time.monotonic() - last > SECONDS_A_LINE:
+            last = time.monotonic()
+            print(f"{done:,} of {setups:,} setups", file=sys.stderr)
+
+    return advance
 
 
 def provenance(study: Study, resampling: "Resampling", records: "Records | None") -> dict[str, Any]:
@@ -145,7 +168,7 @@ def provenance(study: Study, resampling: "Resampling", records: "Records | None"
     from tmbench.run import frozen
 
     made: dict[str, Any] = {
-        "command": f"tmbench aggregate {study.command}",
+        "command": _command(study),
         "aggregated": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": versions(),
@@ -218,8 +241,39 @@ def _finish(
     return 0
 
 
-def _run_and(study: Study) -> str:
-    return f"tmbench run {study.command} && tmbench aggregate {study.command}"
+def _command(study: Study) -> str:
+    """What was typed, less where the files went."""
+    draws = f" bootstrap={study.extra['bootstrap']}" if "bootstrap" in study.extra else ""
+    return f"tmbench aggregate {study.command}{draws}"
+
+
+def _draws(study: Study) -> int:
+    """``bootstrap=N``, or the usual number."""
+    from tmbench.errors import ConfigError
+    from tmbench.stats.bootstrap import Resampling
+
+    draws = int(study.extra.get("bootstrap", Resampling.draws))
+    if 0 < draws < FEWEST_DRAWS:
+        raise ConfigError(
+            f"bootstrap={draws}: a 95 % interval takes {FEWEST_DRAWS} resamplings at least, and {FEW_DRAWS:,} to be "
+            "steady. Say bootstrap=0 for no intervals."
+        )
+    if 0 < draws < FEW_DRAWS:
+        print(f"warning: {draws} resamplings leave the ends of the intervals to one or two draws", file=sys.stderr)
+    return draws
+
+
+def _check_truths(every: "Sequence[Cells]", study: Study) -> None:
+    """Refuse cells without a single truth: there is nothing to hold a score against."""
+    import numpy as np
+
+    from tmbench.errors import NothingMatched
+
+    if all(np.isnan(cells.truth).all() for cells in every):
+        raise NothingMatched(
+            f"{study.plan.sweep.name}: no cell has a truth, so that no score can be held against one. Give the column "
+            "of truths: cells.columns.truth=COLUMN."
+        )
 
 
 def _shown(path: Path) -> Path:

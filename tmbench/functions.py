@@ -32,8 +32,9 @@ def find_function(reference: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        close = nearest(name, public) or sorted(public)
-        raise ConfigError(f"{place} has no function '{name}'. It has: {', '.join(close) or 'none'}.")
+        close = nearest(name, public)
+        offer = f"Nearest: {', '.join(close)}" if close else f"It has: {', '.join(sorted(public)) or 'none'}"
+        raise ConfigError(f"{place} has no function '{name}'. {offer}.")
     return function
 
 

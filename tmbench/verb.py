@@ -43,8 +43,11 @@ class Verb(Protocol):
         ...
 
 
-def guarded(work: Callable[[Sequence[str] | None], int]) -> Verb:
-    """A verb's ``main`` whose errors become one sentence on stderr and an exit code."""
+GOES_ON = "What was finished is kept; the same command goes on with the rest."
+
+
+def guarded(work: Callable[[Sequence[str] | None], int], stopped: str = GOES_ON) -> Verb:
+    """A verb's ``main`` whose errors become one sentence on stderr and an exit code; ``stopped`` is said of Ctrl-C."""
 
     def main(arguments: Sequence[str] | None = None) -> int:
         try:
@@ -53,7 +56,7 @@ def guarded(work: Callable[[Sequence[str] | None], int]) -> Verb:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt:
-            print("\nstopped. What was finished is kept; the same command goes on with the rest.", file=sys.stderr)
+            print(f"\nstopped. {stopped}", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader (head, less) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,6 +120,8 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
 
 
 def _folder(key: str, name: str) -> Path:
+    if not name.strip():
+        raise ConfigError(f"{key}= names no folder.")
     path = Path(name).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{key}={path} is a file; name a folder.")

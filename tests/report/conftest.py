@@ -47,3 +47,10 @@ def make_tables():
         return scenes, build_tables(scenes, measures, resampling, policies)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def study(make_cells, make_tables):
+    """Two recipes of six targets: the cells, scenes and tables, to be read alone."""
+    cells = make_cells()
+    return cells, *make_tables(cells, draws=300)

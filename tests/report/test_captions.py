@@ -14,13 +14,12 @@ FIELD = "Field: hscore, logme, leep, gbc. Variants and baselines take no vote."
 
 
 @pytest.fixture(scope="module")
-def study(make_cells, make_tables):
-    scenes, tables = make_tables(make_cells(), draws=300)
-    return scenes, tables, captions(scenes, tables, Resampling(300))
+def found(study):
+    return captions(*study[1:], Resampling(300))
 
 
-def test_every_table_has_one(study):
-    _, tables, found = study
+def test_every_table_has_one(study, found):
+    tables = study[2]
     assert set(found) == set(tables)
     assert set(COLUMNS) | {"cells"} <= set(ABOUT)
     assert set(ABOUT) == set(TITLES)
@@ -30,28 +29,25 @@ def test_every_table_has_one(study):
         assert "  " not in text
 
 
-def test_what_competes_is_named(study):
-    found = study[2]
+def test_what_competes_is_named(found):
     for name in ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy"):
         assert FIELD in found[name]
     assert "Field" not in found["means"]
 
 
-def test_how_intervals_were_made(study):
-    found = study[2]
+def test_how_intervals_were_made(found):
     for name in ("win_rate", "win_rate_by_measure", "means", "stability", "pairwise", "by_candidates"):
         assert "Intervals: 95 %, expanded percentiles of 300 resamplings of targets." in found[name]
     assert "Intervals" not in found["bounds"]
     assert "No interval over families" in found["win_rate"]
 
 
-def test_the_smallest_p_is_printed(study):
-    assert "smallest attainable p = 2^(1 − n) of n independent queries: 0.031 with 6 targets" in study[2]["pairwise"]
+def test_the_smallest_p_is_printed(found):
+    assert "smallest attainable p = 2^(1 − n) of n independent queries: 0.031 with 6 targets" in found["pairwise"]
 
 
 def test_no_intervals_asked_for(study):
-    scenes, tables, _ = study
-    found = captions(scenes, tables, Resampling(0))
+    found = captions(*study[1:], Resampling(0))
     assert "No intervals were asked for." in found["means"]
     assert "families" not in found["win_rate"]
 

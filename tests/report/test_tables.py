@@ -8,18 +8,8 @@ import pytest
 
 from tmbench.report.contract import BASE, COLUMNS, SPLIT
 from tmbench.report.markup import best_rows, by_win_rate, lower_is_better
-from tmbench.stats.cells import MISSING, OK, Combined
 from tmbench.stats.measures import MEASURES
 from tmbench.stats.reliability import Reliability
-
-INTERVALS = ("win_rate", "win_rate_by_measure", "means", "stability", "pairwise", "by_candidates")
-
-
-@pytest.fixture(scope="module")
-def study(make_cells, make_tables):
-    cells = make_cells()
-    scenes, tables = make_tables(cells, draws=300)
-    return cells, scenes, tables
 
 
 def test_columns_are_the_contract(study):
@@ -150,122 +140,6 @@ def test_rank_entropy_of_metrics_and_candidates(study):
     assert set(candidates["level"]) == {"all"}
 
 
-def test_cell_matrix(study):
-    cells, _, tables = study
-    table = tables["cells"]
-    assert len(table) == 60
-    row = table[(table["target"] == "target_2") & (table["source"] == "vit_random")].iloc[0]
-    assert row["truth_full"] == pytest.approx(cells.truth[1, 2, 9].mean())
-    assert row["truth_full_sd"] == pytest.approx(cells.truth[1, 2, 9].std(ddof=1))
-    assert row["truth_full_seeds"] == 2
-    assert row["random_start"]
-    assert np.isnan(row["leep"])
-    assert row["inapplicable"] == "leep"
-    assert row["missing"] == ""
-
-
-def test_cell_matrix_has_the_cells_of_the_study_alone(make_cells, make_tables):
-    cells = make_cells()
-    present = np.ones((6, 10), dtype=bool)
-    present[0, 0] = False
-    sizes = np.array([1e6, np.nan] * 5)
-    cells = replace(cells, present=present, sizes=sizes, metrics=("hscore", "size", "leep", "missing", "source_size"))
-    truth = cells.truth.copy()
-    truth[0, 1, 1, 0] = np.nan
-    table = make_tables(replace(cells, truth=truth))[1]["cells"]
-    assert len(table) == 59
-    row = table[(table["target"] == "target_1") & (table["source"] == "resnet_shapes")].iloc[0]
-    assert np.isnan(row["size"])
-    assert np.isnan(row["truth_head_sd"])
-    assert row["truth_head_seeds"] == 1
-    # A metric that is named like another column gives way.
-    assert row["score_size"] == cells.scores[0, 1, 1, 1]
-    assert row["score_missing"] == cells.scores[0, 3, 1, 1]
-
-
-def test_few_queries_give_values_without_intervals(make_cells, make_tables):
-    _, tables = make_tables(make_cells(queries=5), draws=300)
-    for name in INTERVALS:
-        assert tables[name][["low", "high"]].isna().all(axis=None)
-    assert tables["win_rate"].loc[tables["win_rate"]["kind"] == "metric", "split"].notna().all()
-
-
-def test_no_draws_give_no_intervals_and_keep_p(make_cells, make_tally, make_tables):
-    cells = replace(make_cells(), families=("a", "b", "c", "d", "e") * 2)
-    without = [make_tally(cells.without_family(name)) for name in "abcde"]
-    _, tables = make_tables(cells, draws=0, without=without)
-    for name in INTERVALS:
-        assert tables[name][["low", "high"]].isna().all(axis=None)
-    assert tables["win_rate"][["family_low", "family_high"]].isna().all(axis=None)
-    assert tables["pairwise"][["p", "p_holm"]].notna().all(axis=None)
-
-
-def test_missing_scores_are_counted(make_cells, make_tables):
-    cells = make_cells()
-    state = cells.state.copy()
-    state[0, 0, 0, 0] = MISSING
-    cells = replace(cells, state=state, scores=np.where(state == OK, cells.scores, np.nan), counts={"text_scores": 1})
-    _, tables = make_tables(cells, policies={"text_scores": "text is no number: missing"})
-    # One source of eight stands in 35 of the 56 pools of five, on one target, under four measures.
-    assert (tables["win_rate"]["missing"] == 35 * 4).all()
-    assert (tables["win_rate"]["setups"] == 1344 - 140).all()
-    means = tables["means"].set_index(["recipe", "measure", "metric"])
-    assert means.loc[("full", "pearson", "hscore"), "missing"] == 35
-    assert means.loc[("full", "pearson", "logme"), "missing"] == 0
-    assert tables["cells"].loc[0, "missing"] == "hscore"
-    bounds = tables["bounds"].set_index(["recipe", "metric"])
-    assert (bounds["lowest"] <= bounds["as_loss"]).all()
-    assert (bounds["as_loss"] <= bounds["highest"]).all()
-    assert bounds.loc[("full", "hscore"), "lowest"] < bounds.loc[("full", "hscore"), "highest"]
-    counts = tables["counts"].set_index(["recipe", "what"])
-    assert counts.loc[("full", "setups"), "count"] == 1344
-    assert counts.loc[("full", "setups missing"), "count"] == 140
-    assert counts.loc[("all", "text_scores"), "count"] == 1
-    assert counts.loc[("all", "text_scores"), "policy"] == "text is no number: missing"
-    per_query = tables["per_query"].set_index(["recipe", "query", "measure", "metric"])["value"]
-    assert np.isnan(per_query["full", "target_0", "pearson", "hscore"])
-
-
-def test_inapplicable_is_not_missing(make_cells, make_tables):
-    """A variant that does not apply to some candidates has fewer setups, none of them missing."""
-    cells = replace(make_cells(), kinds=("metric", "metric", "variant", "metric", "baseline"))
-    means = make_tables(cells)[1]["means"].set_index(["recipe", "measure", "metric"])
-    leep = means.loc[("full", "pearson", "leep")]
-    assert leep["missing"] == 0
-    # Pools of five out of the eight candidates that have a head, of those out of ten.
-    assert leep["setups"] == 6 * 56
-    assert means.loc[("full", "pearson", "gbc"), "setups"] == 6 * 252
-
-
-def test_constant_scores_are_counted(make_cells, make_tables):
-    cells = make_cells()
-    scores = cells.scores.copy()
-    scores[0, 3, 1] = 0.5
-    counts = make_tables(replace(cells, scores=scores))[1]["counts"].set_index(["recipe", "what"])["count"]
-    assert counts["head", "constant scores: gbc"] == 56 * 4
-    assert ("head", "constant scores: hscore") not in counts.index
-
-
-def test_families_deleted_in_turn_give_an_interval(make_cells, make_tally, make_tables):
-    cells = replace(make_cells(), families=("a", "b", "c", "d", "e") * 2)
-    without = [make_tally(cells.without_family(name)) for name in "abcd"]
-    wins = make_tables(cells, draws=300, without=without)[1]["win_rate"]
-    field = wins[wins["kind"] == "metric"]
-    assert (field["family_low"] <= field["split"]).all()
-    assert (field["split"] <= field["family_high"]).all()
-    assert (field["family_low"] < field["family_high"]).any()
-    assert field[["family_low", "family_high"]].stack().between(0, 1).all()
-    assert wins[wins["kind"] != "metric"]["family_low"].isna().all()
-
-
-def test_a_family_that_the_field_hangs_on_gives_no_interval(make_cells, make_tally, make_tables):
-    cells = replace(make_cells(), families=("a", "b", "c", "d", "e") * 2)
-    without = [make_tally(cells.without_family(name)) for name in "abc"]
-    without.append(make_tally(cells.without_family("d").only(metrics=["hscore", "logme", "gbc", "source_size"])))
-    wins = make_tables(cells, draws=300, without=without)[1]["win_rate"]
-    assert wins[["family_low", "family_high"]].isna().all(axis=None)
-
-
 def test_two_scenarios(make_cells, make_tables):
     every = [make_cells(scenario="one"), make_cells(seed=1, queries=7, scenario="two")]
     _, tables = make_tables(*every)
@@ -275,45 +149,6 @@ def test_two_scenarios(make_cells, make_tables):
     for name, table in tables.items():
         second = table[table["scenario"] == "two"].reset_index(drop=True)
         pandas.testing.assert_frame_equal(second, alone[name], check_dtype=False)
-
-
-def test_pooled_stands_beside_the_mean_per_query(study):
-    """Pearson's correlation of all points, and the mean of the six."""
-    cells, _, tables = study
-    table = tables["pooled"].set_index(["recipe", "measure", "metric"])
-    assert set(tables["pooled"]["measure"]) == {"weighted_tau", "kendall_tau", "pearson"}
-    common = ~cells.random_start
-    truth, scores = cells.mean_truth[1][:, common], cells.scores[0, 0][:, common]
-    found = table.loc[("full", "pearson", "hscore")]
-    assert found["pooled"] == pytest.approx(np.corrcoef(truth.ravel(), scores.ravel())[0, 1])
-    each = [np.corrcoef(a, s)[0, 1] for a, s in zip(truth, scores, strict=True)]
-    assert found["per_query"] == pytest.approx(np.mean(each))
-    assert table.loc[("full", "pearson", "random"), "pooled"] == 0
-
-
-def test_pooled_leaves_out_queries_without_a_value(make_cells, make_tables):
-    cells = make_cells()
-    state = cells.state.copy()
-    state[0, 0, 0, 0] = MISSING
-    gap = replace(cells, state=state, scores=np.where(state == OK, cells.scores, np.nan))
-    keys = ["recipe", "measure", "metric"]
-    with_gap = make_tables(gap)[1]["pooled"].set_index(keys)
-    without = make_tables(cells.only(queries=cells.queries[1:]))[1]["pooled"].set_index(keys)
-    for column in ("per_query", "pooled"):
-        assert with_gap.loc[("full", "pearson", "hscore"), column] == without.loc[("full", "pearson", "hscore"), column]
-
-
-def test_combined_metrics_are_in_all_tables(make_cells, make_tables):
-    cells = make_cells()
-    parts = cells.scores[:, [0, 1]].transpose(0, 1, 2, 3).copy()
-    both = Combined("both", "metric", lambda parts: parts.sum(axis=1), ("one", "two"), parts, cells.state[:, 0])
-    _, tables = make_tables(replace(cells, combined=(both,)))
-    pooled = tables["pooled"].set_index(["recipe", "measure", "metric"])
-    truth, scores = cells.mean_truth[0][:, ~cells.random_start], parts[0].sum(axis=0)[:, ~cells.random_start]
-    expected = np.corrcoef(truth.ravel(), scores.ravel())[0, 1]
-    assert pooled.loc[("head", "pearson", "both"), "pooled"] == pytest.approx(expected)
-    assert "both" in set(tables["win_rate"]["metric"])
-    assert tables["cells"].loc[3, "both.two"] == cells.scores[0, 1, 0, 3]
 
 
 def test_less_regret_is_better(make_cells, make_tables):

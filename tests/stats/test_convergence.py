@@ -33,6 +33,24 @@ def test_queries_that_name_the_winner_of_the_others(make_cells, make_tally):
         assert probability == pytest.approx(fmean(right))
 
 
+def test_queries_of_one_family_stand_on_one_side(make_cells, make_tally):
+    """Each query six times over tells no more than each once."""
+    cells = make_cells()
+    copies = replace(
+        cells,
+        queries=tuple(f"{name}_{copy}" for name in cells.queries for copy in range(6)),
+        query_families=tuple(name for name in cells.queries for _ in range(6)),
+        truth=np.repeat(cells.truth, 6, axis=1),
+        scores=np.repeat(cells.scores, 6, axis=2),
+        state=np.repeat(cells.state, 6, axis=2),
+        present=np.repeat(cells.eligible, 6, axis=0),
+        test_sizes=None,
+        static=False,
+    )
+    once = [one for one in convergence(make_tally(replace(cells, static=False)).slices[0]) if one.unit == "queries"]
+    assert [one for one in convergence(make_tally(copies).slices[0]) if one.unit == "queries"] == once
+
+
 def test_setups_that_name_the_overall_winner(make_cells, make_tally):
     tally = make_tally(make_cells()).slices[0]
     found = {one.count: one.probability for one in convergence(tally) if one.unit == "setups"}

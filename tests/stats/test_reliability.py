@@ -1,6 +1,5 @@
 """Reliability of the truth by hand, and the noise ceiling against experiments whose true values are known."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +23,7 @@ def test_seed_variance_by_hand():
 def test_signal_and_noise(make_cells):
     cells = make_cells()
     rows = reliability(cells)
+    assert len(rows) == 2 * 6
     assert [(row.recipe, row.query) for row in rows[:2]] == [("head", "target_0"), ("head", "target_1")]
     assert all(row.reliability > 0.9 and row.ratio > 3 and not row.weak for row in rows)
     one = rows[0]
@@ -130,11 +130,3 @@ def test_target_selection_and_a_fixed_seed(make_cells):
     one, other = reliability(cells)[0], reliability(cells, seed=1)[0]
     assert one.ceiling_weighted_tau != other.ceiling_weighted_tau
     assert one.ceiling_weighted_tau == pytest.approx(other.ceiling_weighted_tau, abs=0.02)
-
-
-def test_a_study_takes_half_a_second(make_cells):
-    cells = make_cells(queries=17)
-    start = time.perf_counter()
-    rows = reliability(cells)
-    assert len(rows) == 34
-    assert time.perf_counter() - start < 2

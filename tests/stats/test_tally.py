@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from dataclasses import replace
 from statistics import fmean
 
@@ -145,10 +146,34 @@ def test_sums_do_not_depend_on_the_chunks(make_cells, all_pools):
             np.testing.assert_allclose(value, other.sums[name], atol=1e-9)
 
 
-def test_the_same_chunks_give_the_same_bits(make_cells, make_tally):
-    one, other = (make_tally(make_cells(), resampling=Resampling(50)).slices[0] for _ in range(2))
-    for name, value in one.sums.items():
-        np.testing.assert_array_equal(value, other.sums[name])
+@pytest.fixture
+def one_core():
+    """Restrict this thread to one core, of which there is then one worker."""
+    cores = os.sched_getaffinity(0)
+
+    def restrict():
+        os.sched_setaffinity(0, {min(cores)})
+        assert len(os.sched_getaffinity(0)) == 1
+
+    yield restrict
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no thread to a core")
+def test_one_thread_and_several_give_the_same_bits(make_cells, all_pools, one_core):
+    """The first chunk takes longest: it is finished last where there are several threads."""
+    cells = make_cells()
+    (whole,) = all_pools(cells, 5, 252)
+    chunks = [
+        PoolChunk(whole.members[start:stop], whole.serves[start:stop])
+        for start, stop in itertools.pairwise((0, *range(200, 253, 4)))
+    ]
+    several = tally_study(cells, chunks, PAPER, Resampling(50))
+    one_core()
+    alone = tally_study(cells, chunks, PAPER, Resampling(50))
+    for one, other in zip([*several.slices, *several.across], [*alone.slices, *alone.across], strict=True):
+        for name, value in one.sums.items():
+            np.testing.assert_array_equal(value, other.sums[name])
 
 
 def test_a_metric_that_never_applies_is_not_in_the_field(make_cells, make_tally):
@@ -236,3 +261,8 @@ def test_a_query_drawn_twice_is_not_paired_with_itself(families, rough_cells, al
         assert np.isnan([found.low, found.high]).all()
     else:
         assert (found.low, found.high) == pytest.approx((low[0], high[0]), abs=1e-9)
+
+
+def test_more_metrics_than_a_set_holds_are_refused(rough_cells, make_tally):
+    with pytest.raises(ConfigError, match="more than 62 metrics compete"):
+        make_tally(rough_cells(metrics=63), 4)

@@ -10,13 +10,15 @@ from tmbench.stats.tally import Tally
 from tmbench.stats.win_rate import win_rate, win_sums
 
 
-def tally_of(values, kinds, signs=(1.0,)):
+def tally_of(values, kinds, signs=(1.0,), bounded=True):
     """The tally of one measure from ``values`` (queries, pools, metrics)."""
     values = np.asarray(values, dtype=float)[None]
     names = tuple("abcdef"[: values.shape[-1]])
     nothing = np.zeros(values.shape[1:], dtype=bool)
     field = np.flatnonzero([kind == "metric" for kind in kinds])
-    outcomes = Outcomes(values, np.ones(values.shape[1:3], dtype=bool), nothing, nothing, np.array(signs), field)
+    outcomes = Outcomes(
+        values, np.ones(values.shape[1:3], dtype=bool), nothing, nothing, np.array(signs), np.array([bounded]), field
+    )
     queries = tuple(f"q{i}" for i in range(values.shape[1]))
     tally = Tally(Slice("s", "r", "l", "source_selection"), ("m",), queries, ("",) * len(queries), names, kinds, field)
     tally.sums = {"setups": np.full((1, len(queries)), values.shape[2]), **win_sums(outcomes), **duel_sums(outcomes)}
@@ -82,3 +84,22 @@ def test_interval_of_a_win_rate_needs_six_queries():
         if given:
             assert (rate.split.low < rate.split.value).all()
             assert (rate.split.value < rate.split.high).all()
+
+
+def test_holm_corrects_metrics_among_themselves():
+    """Three metrics and two baselines: 3 pairs of metrics, 7 others; no baseline makes a metric less certain."""
+    values = np.random.default_rng(0).random((9, 4, 5)) + np.arange(5) * 0.15
+    found = duels(tally_of(values, ("metric",) * 3 + ("baseline",) * 2), Resampling(0))
+    alone = duels(tally_of(values[..., :3], ("metric",) * 3), Resampling(0))
+    inside = {(one.metric, one.other): one.p_holm for one in found if {one.metric, one.other} <= set("abc")}
+    assert inside == {(one.metric, one.other): one.p_holm for one in alone}
+    others = {one.p_holm / one.p for one in found if not {one.metric, one.other} <= set("abc")}
+    assert max(others) <= 7
+    assert all(one.p <= one.p_holm <= 1 for one in found)
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1.0, 1e9])
+def test_the_unit_of_a_measure_without_bounds_changes_nothing(scale):
+    values = np.array([[[1.0, 2.0, 3.0], [2.0, 2.0 * (1 + 1e-15), 3.0]]]) * scale
+    rate = win_rate(tally_of(values, ("metric",) * 3, (-1.0,), bounded=False), Resampling(0))
+    np.testing.assert_allclose(rate.split.value, [0.75, 0.25, 0])

@@ -11,7 +11,8 @@ from tmbench.study.sweep import load_sweep, parse
 
 
 def plan(*overrides, folders=None):
-    request = parse(["sweep=demo", *overrides])
+    named = any(text.startswith("sweep=") for text in overrides)
+    request = parse([*([] if named else ["sweep=demo"]), *overrides])
     sweep = load_sweep(request)
     return build(sweep, compose(sweep, request.settings, folders))
 

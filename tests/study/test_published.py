@@ -1,5 +1,8 @@
 """Sweeps of published tables, and tables of a user's own."""
 
+from pathlib import Path
+
+import pandas
 import pytest
 import yaml
 
@@ -191,3 +194,31 @@ def test_the_verbs_own_keys_are_handed_on(table):
     for word in ("bootstrap=-1", "bootstrap=x", "seed=[1,2]", "seed=1.5"):
         with pytest.raises(ConfigError, match="give one whole number, 0 or more"):
             planned(parse(["cells=mine.csv", word], ("bootstrap",)), OptionFolders())
+
+
+def test_exclude_of_a_cell_under_one_recipe_reaches_the_tables(tmp_path, monkeypatch, capsys):
+    """The recipes then have other candidates; the cells are written as they were read."""
+    from tmbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    content = {
+        "name": "coupled", "version": 1, "cells": [CLASSIFICATION], "measure": "kendall_tau", "pool": "leave_1_out",
+        "recipe": ["full", "head"], "exclude": [{"recipe": "head", "source": "vgg16"}],
+    }  # fmt: skip
+    Path("x.yaml").write_text(yaml.safe_dump(content))
+    assert main(["aggregate", "sweep=x.yaml", "bootstrap=0"]) == 0, capsys.readouterr().err
+    counts = pandas.read_csv("results/coupled/tables/counts.csv").set_index(["recipe", "what"])["count"]
+    assert (counts["full", "setups"], counts["head", "setups"]) == (9 * 19, 9 * 18)
+    assert (counts["full", "candidates"], counts["head", "candidates"]) == (19, 18)
+    truths = pandas.read_csv("results/coupled/cells/truths.csv")
+    assert ((truths["recipe"] == "head") & (truths["source"] == "vgg16")).sum() == 9
+
+
+def test_setups_of_other_tables_have_other_ids(tmp_path):
+    rows = ["source,target,truth,logme", *(f"s{i},t,{i / 9},{i}" for i in range(5))]
+    ids = []
+    for folder, rows_there in (("one", rows), ("copy", rows), ("other", [*rows[:-1], "s4,t,0.1,4"])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "zoo.csv").write_text("\n".join(rows_there))
+        ids.append(plan(f"cells={tmp_path}/{folder}/zoo.csv").setups.at(0).id)
+    assert ids[0] == ids[1] != ids[2]

@@ -100,7 +100,7 @@ def test_an_unknown_sweep_names_the_nearest():
         ({"cells": ["x"]}, r"mine\.yaml: seed: a sweep of published cells averages the seeds"),
         ({"pool_size": 3}, "both pool and pool_size are given"),
         ({"pool": []}, "neither pool nor pool_size is given"),
-        ({"scenario": "sources"}, "scenario: Input should be 'source_selection' or 'target_selection'"),
+        ({"scenario": "sources"}, "scenario: it should be 'source_selection' or 'target_selection', and is 'sources'"),
         ({"exclude": [{}]}, "exclude everything"),
         ({"exclude": [{"measure": ["pearson"]}]}, "use scenario, source, target, recipe, level"),
     ],

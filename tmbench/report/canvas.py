@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from tmbench.report.frames import parts
+from tmbench.report.frames import parts, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +75,23 @@ class Figure:
     png: bytes
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The style of all figures, without matplotlib's warnings, such as of a letter that no font has, on stderr."""
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        import matplotlib
+
+        settings: Any = STYLE
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
 @dataclass
 class Figures:
     """The figures of a report, and a sentence for each that was left out."""
@@ -80,21 +100,27 @@ class Figures:
     left_out: list[str] = field(default_factory=list)
 
 
-def new_canvas(width: float, height: float) -> Canvas:
-    """An empty figure of this size in inches, laid out when it is saved."""
+def new_canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Canvas:
+    """An empty figure of this size in inches, laid out when it is saved, or without one by whoever fills it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(width, height), layout="constrained", facecolor="white")
+    canvas = Canvas(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(canvas)
     return canvas
 
 
-def panel_grid(number: int, width: float, height: float, **shared: Any) -> tuple[Canvas, list[Axes]]:
-    """A canvas with so many panels, each of this size, in rows of ``ACROSS``; what they share as in ``subplots``."""
+def panel_grid(
+    number: int, width: float, height: float, names: Sequence[str], **shared: Any
+) -> tuple[Canvas, list[Axes]]:
+    """A canvas with so many panels, each of this size, in rows of ``ACROSS``; what they share as in ``subplots``.
+
+    There is room on the left for ``names`` as ``shortened`` has them.
+    """
     across = min(number, ACROSS)
     down = -(-number // across)
-    canvas = new_canvas(1.0 + width * across, 0.45 + height * down)
+    left = max(1.0, 0.055 * max((len(shortened(name)) for name in names), default=0))
+    canvas = new_canvas(left + width * across, 0.45 + height * down)
     panels = canvas.subplots(down, across, squeeze=False, **shared).ravel().tolist()
     for unused in panels[number:]:
         unused.remove()
@@ -118,6 +144,7 @@ def saved(canvas: Canvas, name: str, caption: str, alt: str) -> Figure:
 def legend_below(canvas: Canvas, panel: Axes) -> None:
     """The legend of ``panel``, under all of them."""
     handles, labels = panel.get_legend_handles_labels()
+    labels = [shortened(label) for label in labels]
     # A letter of this size is about 0.06 inches wide, a handle and the gaps 0.6.
     widest = 0.6 + 0.06 * max(map(len, labels), default=0)
     columns = max(1, min(len(labels), int(canvas.get_size_inches()[0] / widest)))
@@ -128,7 +155,7 @@ def slices(table: DataFrame) -> list[tuple[str, DataFrame]]:
     """The (recipe, level) panels of a scenario, titled by what tells them apart."""
     several = table["level"].nunique() > 1
     found = parts(table, ["recipe", "level"])
-    return [(f"{recipe}, {level}" if several else recipe, part) for (recipe, level), part in found]
+    return [(shortened(f"{recipe}, {level}" if several else recipe), part) for (recipe, level), part in found]
 
 
 def scenarios(table: DataFrame, figure: str) -> Iterator[tuple[str, str, DataFrame]]:

@@ -17,32 +17,29 @@ if TYPE_CHECKING:
     from tmbench.report.tables import Scene
 
 ABOUT = {
-    "win_rate": "The share of the setups that each metric of the field wins: alone (strict), a tie counting 1 / "
-    "(number of winners) (split), and won or tied (all).",
-    "win_rate_by_measure": "The share of the setups under one measure that each metric of the field wins: alone "
-    "(strict), a tie counting 1 / (number of winners) (split), and won or tied (all).",
-    "means": "The mean of each measure over the setups in which it has a value.",
-    "stability": "The mean Kendall τ between the rankings of the metrics in two setups that differ in the component "
-    "named and agree in all others. 1: always the same ranking; about 0: unrelated.",
-    "pairwise": "In what share of the setups in which both have a value the first wins, ties or loses against the "
-    "other; difference = win − loss.",
-    "convergence": "The probability that so many setups drawn at random name the metric that wins the whole study, and "
-    "that so many queries name the one that wins the remaining queries.",
-    "by_candidates": "The mean over queries of each measure on one group of candidates: all that the metric applies "
-    "to, common to all metrics, without random starts, one family. Count: the mean size of the group.",
-    "reliability": "Whether the candidates differ by more than another seed, or another test set, would change: per "
-    "recipe and query. Ratio: (best − worst) / deviation between seeds. Reliability: the share of the variance of the "
-    "means over seeds that is between candidates.",
+    "win_rate": "Share of the setups that a metric wins: alone (strict), a tie of n counting 1/n (split), or at least "
+    "tied (all).",
+    "win_rate_by_measure": "As the win rate, over the setups under one measure alone.",
+    "means": "The mean of each measure over the setups in which it has a value; none is in bold where these differ.",
+    "stability": "Mean Kendall τ between the rankings of the metrics in two setups that differ in one component alone. "
+    "1: always the same; about 0: unrelated.",
+    "pairwise": "Share of the setups in which both have a value that the first wins, ties or loses; difference = win − "
+    "loss.",
+    "convergence": "The probability that so many random setups name the winner of the whole study, and that so many "
+    "queries name the winner of the remaining ones.",
+    "by_candidates": "Mean over queries of each measure on one group of candidates: all that the metric applies to, "
+    "common to all metrics, without random starts, one family. Count: its mean size.",
+    "reliability": "Whether the candidates differ by more than another seed or test set would change. Ratio: (best − "
+    "worst) / deviation between seeds. Reliability: the share of the variance of means that is between candidates.",
     "per_query": "Each measure on the full pool of a query: its candidates that all metrics of the field can score.",
     "per_query_groups": "Each measure on a query, by group of candidates.",
-    "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over queries of those "
-    "within each. Where the two differ, a metric tells queries apart rather than candidates.",
-    "ranges": "The least and the greatest value of a single query: what to read where the queries are too few for an "
-    "interval.",
-    "bounds": "The win rate (ties split) over all setups where a score is missing: each missing score losing "
-    "(as_loss); the metric itself having lost and a missing rival won (lowest); and the reverse (highest).",
-    "rank_entropy": "How spread out the ranks are that a metric takes in the field over setups, and a candidate's "
-    "truth over queries, from 0 (always the same) to 1 (any with equal chance).",
+    "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over queries. Where "
+    "they differ, a metric tells queries apart rather than candidates.",
+    "ranges": "The least and the greatest value of a single query, to read where queries are too few for an interval.",
+    "bounds": "The win rate (ties split) with missing scores: each losing (as_loss); the metric itself having lost and "
+    "a missing rival won (lowest); the reverse (highest).",
+    "rank_entropy": "How spread out the ranks of a metric are over setups, and of a candidate's truth over queries: 0 "
+    "(always the same) to 1 (any with equal chance).",
     "counts": "What was counted, and what was done with it.",
     "cells": "The cells: for each target and source the truth by recipe, its deviation over seeds, and the scores.",
     "flags": "On how many cells a metric raised each flag.",
@@ -50,6 +47,9 @@ ABOUT = {
 
 INTERVALS = ("win_rate", "win_rate_by_measure", "means", "stability", "pairwise", "by_candidates")
 """The tables with ``low`` and ``high``."""
+
+APART = ("win_rate", "means", "counts")
+"""The tables whose caption counts the setups of each scenario apart; the others have their number alone."""
 
 FIELD = ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy")
 """The tables about the metrics that compete."""
@@ -60,18 +60,18 @@ MOST_NAMED = 6
 
 def captions(scenes: Sequence[Scene], tables: dict[str, DataFrame], resampling: Resampling) -> dict[str, str]:
     """The caption of each of ``tables``, one paragraph without markup."""
-    setups, field = _setups(scenes), _fields(scenes)
+    setups, brief, field = _setups(scenes), _setups(scenes, apart=False), _fields(scenes)
     intervals = " ".join(interval_sentences(scenes, resampling))
     found = {}
     for name, table in tables.items():
         sentences = [f"{TITLES.get(name, name)}.", ABOUT.get(name, "")]
         sentences += [field] if name in FIELD else []
-        sentences += [setups, _absent(name, table)]
+        sentences += [setups if name in APART else brief, _absent(name, table)]
         sentences += [intervals] if name in INTERVALS else []
         if name == "stability" and resampling.draws > PAIR_DRAWS:
             sentences.append(f"{PAIR_DRAWS:,} resamplings where the query itself varies.")
-        if name in ("win_rate", "win_rate_by_measure"):
-            sentences.append(_families(scenes, table) if resampling.draws else "")
+        if name in ("win_rate", "win_rate_by_measure") and resampling.draws:
+            sentences.append(_families(scenes, table, pools=name == "win_rate"))
         if name == "pairwise":
             sentences.append(p_sentence(scenes, resampling))
         found[name] = " ".join(sentence for sentence in sentences if sentence)
@@ -101,12 +101,22 @@ def p_sentence(scenes: Sequence[Scene], resampling: Resampling) -> str:
     least = {}
     for scene in scenes:
         groups = resampling.groups(scene.cells.query_families)
-        least[scene.cells.scenario] = f"{smallest_p(groups):.2g} with {_independent(scene, resampling)}"
+        least[scene.cells.scenario] = f"{p_text(smallest_p(groups))} with {_independent(scene, resampling)}"
+        if groups < 2:
+            least[scene.cells.scenario] = f"no test with {_independent(scene, resampling)}"
     named = list(dict.fromkeys(least.values()))
     if len(named) > MOST_NAMED:
         named = [*named[:MOST_NAMED], f"{len(named) - MOST_NAMED} more"]
-    text = "p: sign-flip test over queries of a difference of 0; smallest attainable p = 2^(1 − n) of n independent"
-    return f"{text} queries: {'; '.join(named)}. p_holm: Holm's correction for all pairs of a recipe and level."
+    text = "p: sign-flip test over queries; smallest attainable p = 2^(1 − n) of n independent queries: "
+    return f"{text}{'; '.join(named)}. p_holm: after Holm, within the field and with the others apart."
+
+
+def p_text(p: float) -> str:
+    """A p value as a sentence has it: two significant digits, ``1.5 × 10⁻⁵`` where it is small."""
+    if not 0 < p < 1e-3:
+        return f"{p:.2g}"
+    mantissa, power = f"{p:.1e}".split("e")
+    return f"{mantissa} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _query(scene: Scene) -> str:
@@ -128,20 +138,20 @@ def interval_name(resampling: Resampling) -> str:
     return f"{_percent(resampling)} interval"
 
 
-def _setups(scenes: Sequence[Scene]) -> str:
-    """How many setups there are in each scenario, over its recipes and levels, and how many lack a value."""
-    counted = [
-        (
-            scene.cells.scenario,
-            sum(tally.setups for tally in scene.tally.slices),
-            sum(tally.missing for tally in scene.tally.slices),
-        )
-        for scene in scenes
-    ]
-    total = sum(setups for _, setups, _ in counted), sum(missing for _, _, missing in counted)
-    text = f"{total[0]:,} setups, {total[1]:,} of them missing (a metric of the field has no value)"
-    if 1 < len(counted) <= MOST_NAMED:
-        text += ": " + "; ".join(f"{name} {setups:,}, {missing:,} missing" for name, setups, missing in counted)
+def _setups(scenes: Sequence[Scene], apart: bool = True) -> str:
+    """How many setups there are and how many lack a value, over recipes and levels; ``apart``: also by scenario."""
+    counted: dict[str, tuple[int, int]] = {}
+    for scene in scenes:
+        setups, missing = counted.get(scene.cells.scenario, (0, 0))
+        setups += sum(tally.setups for tally in scene.tally.slices)
+        missing += sum(tally.missing for tally in scene.tally.slices)
+        counted[scene.cells.scenario] = setups, missing
+    total, absent = (sum(numbers) for numbers in zip(*counted.values(), strict=True))
+    text = f"{total:,} setups, {absent:,} of them missing"
+    text += " (a metric of the field has no value)" if absent else ""
+    if apart and 1 < len(counted) <= MOST_NAMED:
+        listed = [f"{name} {setups:,}, {missing:,} missing" for name, (setups, missing) in counted.items()]
+        text += ": " + "; ".join(listed)
     return text + "."
 
 
@@ -171,8 +181,8 @@ def _absent(name: str, table: DataFrame) -> str:
     return f"{int(table[columns[0]].isna().sum()):,} of {len(table):,} values are missing."
 
 
-def _families(scenes: Sequence[Scene], table: DataFrame) -> str:
-    """How the intervals over families were made, or why there are none."""
+def _families(scenes: Sequence[Scene], table: DataFrame, pools: bool) -> str:
+    """How the intervals over families were made, and with which ``pools``, or why there are none."""
     given = [scene for scene in scenes if len(scene.without_family) >= FEWEST_FAMILIES]
     if not given:
         return f"No interval over families: it takes {FEWEST_FAMILIES} families of candidates, each deleted in turn."
@@ -181,10 +191,12 @@ def _families(scenes: Sequence[Scene], table: DataFrame) -> str:
     numbers = [
         f"{len(scene.without_family)}{f' ({scene.cells.scenario})' if len(scenes) > 1 else ''}" for scene in given
     ]
-    return f"family_low, family_high: delete-one-family jackknife over {', '.join(numbers)} families of candidates."
+    text = f"family_low, family_high: delete-one-family jackknife over {', '.join(numbers)} families of candidates."
+    kept = " Its pools keep their size where the rest is large enough, else the whole rest is the pool."
+    return text + kept if pools else text
 
 
 def independent_queries(counts: DataFrame, scenario: str) -> int:
     """How many independent queries a scenario has, as the table ``counts`` says."""
     chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == INDEPENDENT)]
-    return int(chosen["count"].sum())
+    return int(chosen["count"].max()) if len(chosen) else 0

@@ -22,8 +22,11 @@ Row = dict[str, Any]
 ALL = "all"
 
 
-def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str]) -> Iterator[Row]:
-    """Setups, gaps and failed rankings of each slice, then what reading the cells found."""
+def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str], split: bool) -> Iterator[Row]:
+    """Setups, gaps and failed rankings of each slice, then what reading the cells found.
+
+    Where ``split``, the scenario has several scenes, and these rows name the recipes and levels of this one.
+    """
     cells = scene.cells
     for tally in scene.tally.slices:
         where = tally.where._asdict()
@@ -36,7 +39,8 @@ def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str]
             if number:
                 policy = "setups with one score for the whole pool: a failed ranking, not a missing one"
                 yield {**where, "what": f"constant scores: {name}", "count": round(float(number)), "policy": policy}
-    where = Slice(cells.scenario, ALL, ALL, cells.direction)._asdict()
+    recipes, levels = (" ".join(names) if split else ALL for names in (cells.recipes, cells.levels))
+    where = Slice(cells.scenario, recipes, levels, cells.direction)._asdict()
     yield {**where, "what": "queries", "count": len(cells.queries), "policy": ""}
     yield {
         **where, "what": INDEPENDENT, "count": resampling.groups(cells.query_families),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from tmbench.report.canvas import (
     FAINT,
     MOST_PANELS,
     PALETTE,
-    STYLE,
     Figure,
     Figures,
+    drawing,
     legend_below,
     order_of,
     panel_grid,
@@ -23,7 +23,7 @@ from tmbench.report.canvas import (
     slices,
 )  # fmt: skip
 from tmbench.report.captions import interval_name
-from tmbench.report.frames import part_of
+from tmbench.report.frames import part_of, shortened
 from tmbench.report.markup import lower_is_better, titled
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
@@ -45,14 +45,11 @@ def draw_figures(
     tables: dict[str, DataFrame],
 ) -> Figures:
     """All figures of the study, from its cells and the tables that ``build_tables`` made."""
-    import matplotlib
-
     from tmbench.report.scatters import scatters
     from tmbench.report.stability_figures import convergence_figure, stability_figure
 
-    settings: Any = STYLE
     figures = Figures()
-    with matplotlib.rc_context(settings):
+    with drawing():
         figures.drawn += _win_rates(tables, interval_name(resampling))
         figures.drawn += _agreements(tables, measures, interval_name(resampling))
         figures.drawn += stability_figure(tables["stability"], interval_name(resampling))
@@ -77,7 +74,7 @@ def _win_rates(tables: dict[str, DataFrame], interval: str) -> Iterator[Figure]:
         found = slices(part)
         order = order_of(part, "split")
         shown = found[:MOST_PANELS]
-        canvas, panels = panel_grid(len(shown), 3.1, 0.7 + 0.32 * len(order), sharey=True)
+        canvas, panels = panel_grid(len(shown), 3.1, 0.7 + 0.32 * len(order), order, sharey=True)
         for number, (panel, (title, wins)) in enumerate(zip(panels, shown, strict=True)):
             _win_rate_panel(panel, wins.set_index("metric"), order, interval)
             panel.set_title(title, loc="left", fontweight="bold")
@@ -106,7 +103,7 @@ def _win_rate_panel(panel: Axes, wins: DataFrame, order: list[str], interval: st
     right = value[["all", "high", "split"]].max(axis=1)
     for y, (end, rate) in enumerate(zip(right, value["split"], strict=True)):
         panel.annotate(f"{rate:.2f}", (end, at[y]), (5, 0), "data", "offset points", va="center", fontsize=7)
-    panel.set_yticks(range(len(order)), order)
+    panel.set_yticks(range(len(order)), [shortened(name) for name in order])
     panel.set_ylim(len(order) - 0.5, -0.5)
     panel.set_xlim(-0.02, min(1.12, float(right.max()) * 1.18 + 0.05))
     panel.tick_params(axis="y", length=0)
@@ -125,7 +122,7 @@ def _agreements(tables: dict[str, DataFrame], measures: Mapping[str, Measure], i
         found, of_scenario = slices(part), part_of(points, {"scenario": scenario})
         order = order_of(part, "mean", lower)
         shown = found[:MOST_PANELS]
-        canvas, panels = panel_grid(len(shown), 3.1, 0.7 + 0.3 * len(order), sharey=True, sharex=True)
+        canvas, panels = panel_grid(len(shown), 3.1, 0.7 + 0.3 * len(order), order, sharey=True, sharex=True)
         for number, (panel, (panel_title, means)) in enumerate(zip(panels, shown, strict=True)):
             where = {"recipe": str(means["recipe"].iloc[0]), "level": str(means["level"].iloc[0])}
             _agreement_panel(panel, means.set_index("metric"), part_of(of_scenario, where), order, interval)
@@ -133,7 +130,10 @@ def _agreements(tables: dict[str, DataFrame], measures: Mapping[str, Measure], i
             if number >= len(shown) - ACROSS:
                 panel.set_xlabel(title)
         legend_below(canvas, panels[0])
-        caption = f"{title[:1].upper()}{title[1:]} of score and truth on the full pool of each query, and the mean."
+        caption = (
+            f"{title[:1].upper()}{title[1:]} of score and truth on the full pool of each query, and the mean, which is "
+            "not the mean over setups: their pools may hold only some of these candidates."
+        )
         caption = _of(scenario, name, "agreement") + caption + _more(len(found))
         yield saved(canvas, name, caption, f"{title} per query, {scenario}")
 
@@ -153,7 +153,7 @@ def _agreement_panel(panel: Axes, means: DataFrame, points: DataFrame, order: li
             )
     panel.axvline(0, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
     panel.scatter([], [], s=16, color=PALETTE[6], alpha=0.4, label="baseline or variant")
-    panel.set_yticks(range(len(order)), order)
+    panel.set_yticks(range(len(order)), [shortened(name) for name in order])
     panel.set_ylim(len(order) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.report.captions import independent_queries, interval_name
+from tmbench.report.captions import independent_queries, interval_name, p_text
+from tmbench.report.comparable import partial_means
 from tmbench.report.contract import SPLIT, query_word
 from tmbench.report.frames import KEY, column, part_of, parts, rows
 from tmbench.report.markup import titled
 from tmbench.stats.baselines import STATIC
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
-from tmbench.stats.cells import INAPPLICABLE, MISSING
+from tmbench.stats.cells import INAPPLICABLE, MISSING, Cells
 from tmbench.stats.measures import Measure
 from tmbench.stats.reliability import SMALL_RATIO, SMALL_RELIABILITY
 from tmbench.stats.sign_flip import smallest_p
@@ -73,12 +74,14 @@ def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, querie
         return "No setup has a value for every metric, so that nobody wins."
     first = field[0]
     text = f"{first.metric} wins most often: {_share(first.split)} of {first.setups:,} setups, ties split"
-    if not math.isnan(first.low):
+    if len(field) == 1:
+        text += ", because it has no rival."
+    elif not math.isnan(first.low):
         interval = interval_name(resampling)
         text += f" ({interval} {_share(first.low)} to {_share(first.high)}, over {queries} {query}s)."
     elif queries < FEWEST_QUERIES:
         few = f"{queries} {query}{'s' * (queries > 1)}, too few for an interval"
-        text += f"; {few}: {_range(here['ranges'], first.metric, query)}."
+        text += f"; {few}" + (f": {_range(here['ranges'], first.metric, query)}." if queries > 1 else ".")
     else:
         text += "."
     if first.missing:
@@ -89,11 +92,25 @@ def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, querie
     text += f" Next is {second.metric} with {_share(second.split)}"
     pairs = rows(here["pairwise"])
     p = [row.p_holm for row in pairs if (row.metric, row.other) == (first.metric, second.metric)]
-    if not p or math.isnan(p[0]):
-        return text + "."
-    apart = "the two are told apart" if p[0] < CLEAR_P else "the two cannot be told apart"
-    test = f"sign-flip test over {query}s, Holm-corrected p = {p[0]:.2g}; before the correction p cannot fall below"
-    return text + f"; {apart} ({test} {smallest_p(queries):.2g})."
+    return f"{text}{_told_apart(p[0], len(field), query, queries) if p else ''}."
+
+
+def _told_apart(p: float, field: int, query: str, queries: int) -> str:
+    """Whether the first two are told apart, and where no study of so few queries could tell it."""
+    if queries < 2:
+        return f"; one {query} allows no test of whether the two differ"
+    if math.isnan(p):
+        return ""
+    least, pairs = smallest_p(queries), field * (field - 1) // 2
+    if least * pairs > CLEAR_P:
+        times = f" before the correction for {pairs} pairs" if pairs > 1 else ""
+        return (
+            f"; whatever the difference, no two metrics can be told apart by this study: with {queries} {query}s the "
+            f"p of a sign-flip test cannot fall below {p_text(least)}{times}"
+        )
+    apart = "the two are told apart" if p < CLEAR_P else "the two cannot be told apart"
+    test = f"sign-flip test over {query}s, Holm-corrected p = {p_text(p)}; before the correction p cannot fall below"
+    return f"; {apart} ({test} {p_text(least)})"
 
 
 def _range(ranges: DataFrame, metric: str, query: str) -> str:
@@ -101,7 +118,10 @@ def _range(ranges: DataFrame, metric: str, query: str) -> str:
     chosen = list(rows(ranges[(ranges["statistic"] == SPLIT) & (ranges["metric"] == metric)]))
     if not chosen or math.isnan(chosen[0].least):
         return "no value"
-    return f"from {_share(chosen[0].least)} to {_share(chosen[0].greatest)} of the setups of one {query}"
+    least, greatest = _share(chosen[0].least), _share(chosen[0].greatest)
+    if least == greatest:
+        return f"{least} of the setups of each {query}"
+    return f"from {least} to {greatest} of the setups of one {query}"
 
 
 def _against_static(means: DataFrame, measures: Mapping[str, Measure]) -> str:
@@ -115,13 +135,21 @@ def _against_static(means: DataFrame, measures: Mapping[str, Measure]) -> str:
     if not field:
         return ""
     best = max(field, key=lambda name: sign * field[name])
-    text = f"By mean {title}, {best} is the best metric with {_number(field[best])}."
+    # Where a value is missing, the means are over different setups, and no claim is made beyond them.
+    counts = column(means, "setups", "metric")
+    partial = partial_means(counts, field)
+    of = ", ".join(f"{name} {counts[name]:,.0f}" for name in partial)
+    where = f", each over the setups that have a value ({of} of {max(counts.values()):,.0f})" if partial else ""
+    text = f"By mean {title}{where}, {best} is the best metric with {_number(field[best])}."
     static = column(means, "mean", "metric").get(STATIC, math.nan)
     if math.isnan(static):
         return text
     beaten = sum(sign * value > sign * static for value in field.values())
     text += f" The static ranking, which never looks at the query, reaches {_number(static)}: "
-    return text + (f"{beaten} of {len(field)} metrics do better." if beaten else "no metric does better.")
+    better = "does better" if beaten == 1 else "do better"
+    text += f"{beaten} of {len(field)} metrics {better}" if beaten else "no metric does better"
+    unlike = partial_means(counts, [*field, STATIC])
+    return text + (", each on the setups that have a value." if unlike else ".")
 
 
 def _stability(table: DataFrame) -> str:
@@ -157,7 +185,8 @@ def counts(scenes: Sequence[Scene]) -> list[Count]:
     tallies = [tally for scene in scenes for tally in scene.tally.slices]
     every = [scene.cells for scene in scenes]
     # A cell that the study does not have is neither missing nor inapplicable.
-    stored = [states for cells in every for states in (cells.state[:, :, cells.eligible], *_combined(cells))]
+    # Baselines predict nothing, and nobody computed a score for them.
+    stored = [states for cells in every for states in (_scored(cells), *_combined(cells))]
     states = np.concatenate([part.ravel() for part in stored])
     runs = [cells.truth[:, cells.eligible] for cells in every]
     return [
@@ -172,8 +201,13 @@ def counts(scenes: Sequence[Scene]) -> list[Count]:
     ]
 
 
-def _combined(cells: Any) -> list[Any]:
-    return [one.state[:, cells.eligible] for one in cells.combined]
+def _scored(cells: Cells) -> Any:
+    scored = [metric for metric, kind in enumerate(cells.kinds) if kind != "baseline"]
+    return cells.state[:, scored][..., cells.eligible]
+
+
+def _combined(cells: Cells) -> list[Any]:
+    return [one.state[:, cells.eligible] for one in cells.combined if one.kind != "baseline"]
 
 
 def _share(value: Any) -> str:

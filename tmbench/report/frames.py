@@ -31,6 +31,14 @@ def part_of(table: DataFrame, values: dict[str, str]) -> DataFrame:
     return chosen
 
 
+def shortened(name: str, most: int = 30) -> str:
+    """``name``, its middle left out where it has more than ``most`` characters; files and page have it whole."""
+    if len(name) <= most:
+        return name
+    tail = (most - 1) // 2
+    return f"{name[: most - 1 - tail]}…{name[-tail:]}"
+
+
 def column(table: DataFrame, name: str, by: str | list[str]) -> dict[Any, float]:
     """The column ``name`` as numbers by the names in ``by`` (a tuple of them where ``by`` is a list)."""
     return {key: float(value) for key, value in table.set_index(by)[name].items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tmbench.report.comparable import MARK, compared
 from tmbench.report.contract import BASE, TITLES
 from tmbench.report.findings import Finding
 from tmbench.report.frames import KEY, column, part_of, parts, rows
@@ -16,8 +17,10 @@ from tmbench.report.markup import (
     best_rows,
     brief,
     by_win_rate,
+    empty_columns,
     is_number,
     lower_is_better,
+    places,
     shown,
     spread,
     titled,
@@ -62,7 +65,8 @@ def table_grid(name: str, table: DataFrame, caption: str, lower: frozenset[str])
     """The first ``MOST_ROWS`` rows of a table; what is the same in every row is left to the files."""
     best, ranked = best_rows(table, lower), best_column(table)
     constant = [c for c in BASE if c in table.columns and table[c].nunique() < 2]
-    kept = table.iloc[:MOST_ROWS].drop(columns=constant)
+    empty = [c for c in empty_columns(table) if c not in constant]
+    kept = table.iloc[:MOST_ROWS].drop(columns=[*constant, *empty])
     numeric = [is_number(kept, header) for header in kept.columns]
     cells = tuple(
         tuple(
@@ -71,6 +75,8 @@ def table_grid(name: str, table: DataFrame, caption: str, lower: frozenset[str])
         )
         for position, values in enumerate(kept.itertuples(index=False, name=None))
     )
+    if empty:
+        caption = f"{caption} Without any value: {', '.join(empty)}.".strip()
     return Grid(name, TITLES.get(name, name), tuple(kept.columns), cells, caption=caption, cut=len(table) - len(kept))
 
 
@@ -89,12 +95,9 @@ def short_grids(
         mean = column(part_of(tables["means"], where), "mean", ["metric", "measure"])
         beats = column(part_of(tables["pairwise"], {**where, "other": STATIC}), "win", "metric")
         header, ends = spread(wins, part_of(tables["ranges"], where), where["direction"], resampling)
-        ordered = by_win_rate(wins, mean, shown_measures[0], lower)
-        best = {
-            name: best_of((mean[row.metric, name] for row in ordered if row.kind == "metric"), name in lower)
-            for name in shown_measures
-        }
-        largest = {name: best_of(abs(mean[row.metric, name]) for row in ordered) for name in shown_measures}
+        order = places(tables["means"], where["scenario"], lower)
+        ordered = by_win_rate(wins, mean, shown_measures[0], lower, order)
+        comparison = compared(part_of(tables["means"], where), shown_measures, lower)
         winner = best_of(row.split for row in ordered)
         grid = []
         for row in ordered:
@@ -105,12 +108,15 @@ def short_grids(
             ]
             for name in shown_measures:
                 value = mean[row.metric, name]
-                cells.append(Cell(brief(value, largest[name]), True, row.kind == "metric" and value == best[name]))
+                text = brief(value, comparison.largest[name]) + MARK * ((row.metric, name) in comparison.marked)
+                cells.append(Cell(text, True, row.kind == "metric" and value == comparison.best[name]))
             share = beats.get(row.metric, math.nan)
             cells.append(Cell("–" if math.isnan(share) else f"{100 * share:.0f} %", True))
             grid.append(tuple(cells))
         muted = frozenset(position for position, row in enumerate(ordered) if row.kind != "metric")
-        yield Grid("short", finding.title, ("", "win rate", header, *means, "beats static in"), tuple(grid), muted)
+        header_row = ("", "win rate", header, *means, "beats static in")
+        note = f"{comparison.note}." if comparison.note else ""
+        yield Grid("short", finding.title, header_row, tuple(grid), muted, note)
 
 
 def group_grids(
@@ -130,13 +136,13 @@ def group_grids(
         value = column(part, "mean", ["metric", "candidates"])
         kinds = {row.metric: row.kind for row in rows(part)}
         sizes = {group: [row.count for row in rows(part) if row.candidates == group] for group in groups}
-        # The group "all" differs from metric to metric, so that none of its values is the best.
+        # The group "all" differs from metric to metric, and so do the queries where a value is missing: none is best.
+        queries = column(part, "queries", ["metric", "candidates"])
+        field = [name for name, kind in kinds.items() if kind == "metric"]
         best = {
-            group: best_of(
-                (value.get((name, group), math.nan) for name, kind in kinds.items() if kind == "metric"), lower
-            )
+            group: best_of((value.get((name, group), math.nan) for name in field), lower)
             for group in groups
-            if group != "all"
+            if group != "all" and len({queries.get((name, group), 0) for name in field} - {0}) < 2
         }
         largest = best_of(abs(mean) for mean in value.values())
         grid = []

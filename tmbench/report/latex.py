@@ -10,13 +10,44 @@ import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tmbench.report.contract import BASE, TITLES
-from tmbench.report.markup import best_column, best_rows, is_number, shown
+from tmbench.report.markup import best_column, best_rows, empty_columns, is_number, shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+TEXT_WIDTH = 342
+"""The width of the text of the article class, in points, less a little."""
+
+DIGIT = {"small": 4.63, "footnotesize": 4.25, "scriptsize": 3.99}
+"""How wide a digit is in each size of the article class, in points."""
+
+SIZES = (("small", 4), ("footnotesize", 4), ("footnotesize", 2), ("scriptsize", 2))
+"""Sizes and gaps between columns, of which the first is taken that fits."""
+
+TIGHT = SIZES[2]
+
+COUNTS = ("kind", "setups", "missing", "queries", "groups", "seeds", "candidates", "count", "noise", "test_size")
+"""Columns that say what values are about or over: the same in every row, they go to the caption."""
+
+OPTIONAL = {
+    "reliability": (
+        "spread", "source_sd", "pretrained_best", "random_start", "noise", "test_size", "candidates", "missing",
+        "worst",
+    ),
+    "win_rate": ("strict", "all"),
+    "win_rate_by_measure": ("strict", "all"),
+    "pairwise": ("tie", "loss"),
+    "by_candidates": ("missing", "count"),
+    "counts": ("policy",),
+}  # fmt: skip
+"""What is left to the CSV file, in this order, where a table would be wider than the text."""
+
+LONG_HEADER = 9
+"""From so many letters on, a title is set on several lines."""
 
 MOST_ROWS = 60
 """Beyond, a table runs over pages as a longtable."""
@@ -32,7 +63,9 @@ ESCAPES = {
     "[": "{[}", "]": "{]}", "*": "{*}",
     "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}", "×": r"$\times$", "·": r"$\cdot$", "∞": r"$\infty$",
     "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$", "α": r"$\alpha$", "β": r"$\beta$", "ρ": r"$\rho$", "τ": r"$\tau$",
-    "σ": r"$\sigma$", "²": r"$^2$", "’": "'", "“": "``", "”": "''",
+    "σ": r"$\sigma$", "²": r"$^2$",
+    **{raised: f"$^{{{plain}}}$" for raised, plain in zip("⁻⁰¹³⁴⁵⁶⁷⁸⁹", "-013456789", strict=True)},
+    "’": "'", "“": "``", "”": "''",
 }  # fmt: skip
 
 
@@ -49,7 +82,9 @@ class _Column:
 def latex_text(table: DataFrame, name: str, caption: str, lower: Collection[str] = ()) -> str:
     """``table`` as one float, or as a longtable beyond ``MOST_ROWS`` rows.
 
-    Columns of the base that are the same everywhere go to the caption, the others head the groups of rows.
+    Columns of the base that are the same everywhere go to the caption, the others head the groups of rows. So that it
+    fits into an article, columns without a value are named in the caption, and of a very wide table some are left to
+    the CSV file, which the caption says too.
 
     Args:
         table: one of the report's.
@@ -57,19 +92,72 @@ def latex_text(table: DataFrame, name: str, caption: str, lower: Collection[str]
         caption: plain text.
         lower: the measures of which less is better.
     """
-    fixed = [(c, str(table[c].iloc[0])) for c in BASE if c in table.columns and table[c].nunique() == 1]
-    varied = [c for c in BASE if c in table.columns and table[c].nunique() > 1]
-    columns = list(_columns(table))
-    if fixed:
-        caption += f" Throughout: {', '.join(f'{column} {value}' for column, value in fixed)}."
+    empty = [c for c in empty_columns(table) if c not in (*ENDS, *ENDS.values())]
+    constant = [c for c in (*BASE, *COUNTS) if c in table.columns and c not in empty and table[c].nunique() == 1]
+    fixed = [c for c in constant if c in BASE or len(table) > 1]
+    varied = [c for c in BASE if c in table.columns and c not in fixed]
+    varied += ["measure"] if _heads(table, [*varied, "measure"]) else []
+    columns = [column for column in _columns(table, varied) if column.value not in (*fixed, *empty)]
     body = list(_body(table, columns, varied, lower))
+    omitted: list[str] = []
+    for less in OPTIONAL.get(name, ()):
+        if _width(columns, body, *TIGHT) <= TEXT_WIDTH:
+            break
+        if any(column.value == less for column in columns):
+            columns = [column for column in columns if column.value != less]
+            body = list(_body(table, columns, varied, lower))
+            omitted.append(less)
+    caption += "".join(_aside(table, fixed, empty, omitted))
     alignment = "".join("r" if column.low or is_number(table, column.value) else "l" for column in columns)
-    header = " & ".join(escaped(column.header) for column in columns) + r" \\"
+    header = " & ".join(_header(column.header) for column in columns) + r" \\"
     label = "\\label{tab:" + re.sub(r"[^a-z0-9]+", "-", name.lower()) + "}"
     title = f"\\caption[{escaped(TITLES.get(name, name))}]{{{escaped(caption)}}}"
-    size = r"\scriptsize" if len(columns) > 10 else r"\footnotesize" if len(columns) > 6 else r"\small"
+    size, gap = next((s for s in SIZES if _width(columns, body, *s) <= TEXT_WIDTH), SIZES[-1])
+    size = f"\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}"
     whole = _long if len(table) > MOST_ROWS else _float
-    return "\n".join(whole(title, label, size + r"\setlength{\tabcolsep}{4pt}", alignment, header, body)) + "\n"
+    return "\n".join(whole(title, label, size, alignment, header, body)) + "\n"
+
+
+def _heads(table: DataFrame, names: list[str]) -> bool:
+    """Whether the rows that agree in ``names`` stand together, several of them, so that a heading can say it once."""
+    if any(name not in table.columns for name in names) or not len(table):
+        return False
+    keys = list(zip(*(table[name].tolist() for name in names), strict=True))
+    changes = 1 + sum(one != other for one, other in pairwise(keys))
+    return changes == len(set(keys)) and 1 < changes <= len(keys) / 2
+
+
+def _aside(table: DataFrame, fixed: Sequence[str], empty: Sequence[str], omitted: Sequence[str]) -> Iterator[str]:
+    """What the caption says of the columns that are not set."""
+    if fixed:
+        yield f" Throughout: {', '.join(f'{name} {shown(table[name].iloc[0])}' for name in fixed)}."
+    if empty:
+        yield f" Without any value: {', '.join(empty)}."
+    if omitted:
+        yield f" The CSV file also has {', '.join(omitted)}."
+
+
+def _header(name: str) -> str:
+    """A column's title, on several lines where it is long beside its numbers."""
+    if len(name) < LONG_HEADER or "_" not in name:
+        return escaped(name)
+    return "\\shortstack{" + r"\\".join(escaped(part) for part in name.split("_")) + "}"
+
+
+def _width(columns: Sequence[_Column], body: Sequence[str], size: str, gap: int) -> float:
+    """About how many points wide a table is set: its letters as wide as digits of Computer Modern."""
+    letters = [max(map(len, c.header.split("_"))) if len(c.header) >= LONG_HEADER else len(c.header) for c in columns]
+    for line in body:
+        cells = re.split(r"(?<!\\) & ", line.removesuffix(r" \\"))
+        if len(cells) == len(columns):
+            letters = [max(most, _letters(cell)) for most, cell in zip(letters, cells, strict=True)]
+    return sum(letters) * DIGIT[size] + 2 * gap * len(columns)
+
+
+def _letters(cell: str) -> int:
+    """How many letters a cell shows, a raised one for half a letter."""
+    cell = re.sub(r"\^\{([^}]*)\}", lambda power: "0" * (len(power[1]) // 2), cell)
+    return len(re.sub(r"\\[a-z]+|[\\{}$]", "", cell.replace(r"\cdot", ".")))
 
 
 def _float(title: str, label: str, size: str, alignment: str, header: str, body: list[str]) -> Iterator[str]:
@@ -93,7 +181,7 @@ def _long(title: str, label: str, size: str, alignment: str, header: str, body: 
     yield from (r"\end{longtable}", "}")
 
 
-def _columns(table: DataFrame) -> Iterator[_Column]:
+def _columns(table: DataFrame, varied: Sequence[str]) -> Iterator[_Column]:
     """What is set, in order: ends of intervals join their value, and leave where there is no interval at all."""
     ends = {name: high for name, high in ENDS.items() if name in table.columns}
     known = {name: high for name, high in ends.items() if table[[name, high]].notna().any(axis=None)}
@@ -103,7 +191,7 @@ def _columns(table: DataFrame) -> Iterator[_Column]:
             yield _Column("family", low=name, high=ends[name])
         elif name == value and "low" in known:
             yield _Column(name, name, "low", ends["low"])
-        elif name not in (*BASE, *ends, *ends.values()):
+        elif name not in (*BASE, *varied, *ends, *ends.values()):
             yield _Column(name, name)
 
 

@@ -21,6 +21,10 @@ GROUPING = ("scenario", "recipe", "level", "direction", "query", "measure", "can
 """Rows that are equal in these columns are compared with each other."""
 
 
+OVER = ("setups", "queries", "count")
+"""Values are comparable where these are equal: what each is the mean over."""
+
+
 def lower_is_better(measures: Mapping[str, Measure]) -> frozenset[str]:
     """The names of the measures of which less is better."""
     return frozenset(name for name, measure in measures.items() if measure.better == "lower")
@@ -36,18 +40,41 @@ def is_number(table: DataFrame, column: str) -> bool:
     return table[column].dtype.kind in "fiu"
 
 
-def by_win_rate(
-    wins: DataFrame, means: Mapping[tuple[str, str], float], measure: str, lower: Collection[str] = ()
-) -> list[Any]:
-    """The rows of a win-rate table, winner first; those without a rate last, by their mean of ``measure``."""
-    sign = -1.0 if measure in lower else 1.0
+def empty_columns(table: DataFrame) -> list[str]:
+    """The columns in which no row has a value; a table without rows has none."""
+    return [str(name) for name in table.columns if len(table) and (table[name].isna() | (table[name] == "")).all()]
 
-    def place(row: Any) -> tuple[bool, float, float]:
+
+def by_win_rate(
+    wins: DataFrame,
+    means: Mapping[tuple[str, str], float],
+    measure: str,
+    lower: Collection[str] = (),
+    places: Mapping[str, int] | None = None,
+) -> list[Any]:
+    """The rows of a win-rate table, winner first; those without a rate last, by their mean of ``measure``.
+
+    With ``places``, baselines and variants stand in that order, which is the same in each table of a scenario.
+    """
+    sign, places = -1.0 if measure in lower else 1.0, places or {}
+
+    def place(row: Any) -> tuple[bool, float, bool, int, float]:
         mean = sign * means.get((row.metric, measure), math.nan)
-        known = -math.inf if math.isnan(mean) else mean
-        return math.isnan(row.split), 0.0 if math.isnan(row.split) else -row.split, -known
+        known = -math.inf if math.isnan(mean) else round(mean, EQUAL_DECIMALS)
+        competes = getattr(row, "kind", "") == "metric"
+        rate = 0.0 if math.isnan(row.split) else -row.split
+        return math.isnan(row.split), rate, not competes, 0 if competes else places.get(row.metric, 0), -known
 
     return sorted(rows(wins), key=place)
+
+
+def places(means: DataFrame, scenario: str, lower: Collection[str] = ()) -> dict[str, int]:
+    """The order of what a scenario compares by the mean of the study's first measure over recipes and levels."""
+    measure = str(means["measure"].iloc[0])
+    chosen = means[(means["scenario"] == scenario) & (means["measure"] == measure)]
+    overall = chosen.groupby("metric", sort=False)["mean"].mean().round(EQUAL_DECIMALS)
+    ordered = overall.sort_values(ascending=measure in lower, kind="stable", na_position="last")
+    return {str(name): number for number, name in enumerate(ordered.index)}
 
 
 def spread(
@@ -107,7 +134,8 @@ def brief(value: float, largest: float = 1.0) -> str:
 def best_rows(table: DataFrame, lower: Collection[str] = ()) -> set[int]:
     """The positions of the rows whose metric is the best of its group; baselines and variants are never best.
 
-    More is better, but for the measures in ``lower``. Equal values are all best.
+    More is better, but for the measures in ``lower``. Equal values are all best. None is where the values of a group
+    are over different numbers of setups, queries or candidates.
     """
     column = best_column(table)
     if column is None or "kind" not in table.columns:
@@ -115,12 +143,15 @@ def best_rows(table: DataFrame, lower: Collection[str] = ()) -> set[int]:
     same = [table[name].tolist() for name in GROUPING if name in table.columns]
     keys = list(zip(*same, strict=True)) if same else [()] * len(table)
     measure = table["measure"].tolist() if "measure" in table.columns else [""] * len(table)
+    over = [table[name].tolist() for name in OVER if name in table.columns]
+    counts = list(zip(*over, strict=True)) if over else [()] * len(table)
     groups: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
     for position, (value, kind) in enumerate(zip(table[column].tolist(), table["kind"].tolist(), strict=True)):
         if kind == "metric" and not math.isnan(value):
             merit = round(-value if measure[position] in lower else value, EQUAL_DECIMALS)
             groups.setdefault(keys[position], []).append((merit, position))
-    return {position for group in groups.values() for merit, position in group if merit == max(group)[0]}
+    alike = [group for group in groups.values() if len({counts[position] for _, position in group}) == 1]
+    return {position for group in alike for merit, position in group if merit == max(group)[0]}
 
 
 def best_column(table: DataFrame) -> str | None:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tmbench.report.contract import BASE
-from tmbench.stats.baselines import RANDOM, STATIC
+from tmbench.stats.baselines import RANDOM
 from tmbench.stats.bootstrap import Resampling, mean_of_sums
-from tmbench.stats.cells import Array, Cells, common_candidates
+from tmbench.stats.cells import Array, Cells
 from tmbench.stats.measures import Measure
+from tmbench.stats.outcomes import Evaluation
 from tmbench.stats.per_query import COMMON, per_query
 from tmbench.stats.reliability import reliability
 
@@ -70,12 +70,19 @@ def _pooled(cells: Cells, measures: Mapping[str, Measure], common: list[Row]) ->
     for row in common:
         key = (row["recipe"], row["level"], row["metric"], row["kind"], row["measure"])
         found.setdefault(key, {})[row["query"]] = row["value"]
-    candidates = common_candidates(cells)
+    evaluation = Evaluation(cells, measures)
+    pools = {
+        (recipe, level, query): evaluation.full_pool(r, v, q)
+        for r, recipe in enumerate(cells.recipes)
+        for v, level in enumerate(cells.levels)
+        for q, query in enumerate(cells.queries)
+    }
     for (recipe, level, metric, kind, measure), values in found.items():
         if measure not in correlations:
             continue
         known = [query for query, value in values.items() if not np.isnan(value)]
-        points = [_points(cells, (recipe, level, metric), query, candidates) for query in known]
+        place = cells.names.index(metric)
+        points = [_points(*pools[recipe, level, query], place) for query in known]
         yield {
             "scenario": cells.scenario, "recipe": recipe, "level": level, "direction": cells.direction,
             "measure": measure, "metric": metric, "kind": kind,
@@ -84,20 +91,9 @@ def _pooled(cells: Cells, measures: Mapping[str, Measure], common: list[Row]) ->
         }  # fmt: skip
 
 
-def _points(
-    cells: Cells, place: tuple[str, str, str], query_name: str, candidates: NDArray[np.bool_]
-) -> tuple[Array, Array]:
-    """(n,) truths and (n,) scores of the full pool of a query; the random ranking has the same score everywhere."""
-    recipe, level = cells.recipes.index(place[0]), cells.levels.index(place[1])
-    query = cells.queries.index(query_name)
-    member = candidates[query]
-    truth = cells.mean_truth[recipe, query, member]
-    if place[2] == RANDOM:
-        return truth, np.zeros_like(truth)
-    for one in cells.combined:
-        if one.name == place[2]:
-            return truth, one.combine(one.parts[level, :, query][:, member][None])[0]
-    return truth, cells.rows(recipe, level)[(*cells.metrics, STATIC).index(place[2]), query, member]
+def _points(truth: Array, scores: Array, metric: int) -> tuple[Array, Array]:
+    """(n,) truths and (n,) scores of one metric; the random ranking, which comes last, has one score everywhere."""
+    return truth, scores[metric] if metric < len(scores) else np.zeros_like(truth)
 
 
 def _correlation(measure: Measure, metric: str, points: list[tuple[Array, Array]]) -> float:

@@ -52,7 +52,8 @@ def stability_figure(table: DataFrame, interval: str) -> Iterator[Figure]:
     panel.set_ylim(len(varied) - 0.5, -0.5)
     panel.set_xlabel("stability of the ranking of the metrics")
     panel.tick_params(axis="y", length=0)
-    legend_below(canvas, panel)
+    if len(series) > 1:
+        legend_below(canvas, panel)
     caption = (
         "How stable the ranking of the metrics is when one component of a setup varies and the others stay: mean "
         f"Kendall τ between two setups, 1 for always the same ranking.{f' Lines: {interval}.' if lines else ''}{more}"
@@ -61,8 +62,11 @@ def stability_figure(table: DataFrame, interval: str) -> Iterator[Figure]:
 
 
 def convergence_figure(table: DataFrame) -> Iterator[Figure]:
-    """The probability to name the winner against the number of setups (log axis) and of queries."""
-    if table.empty:
+    """The probability to name the winner against the number of setups (log axis) and of queries.
+
+    None where each has fewer than two points: nothing would be seen to converge.
+    """
+    if table.empty or table.groupby([*KEY, "unit"], sort=False).size().max() < 2:
         return
     series, more = _series(table)
     canvas = new_canvas(7.2, 2.9)
@@ -88,7 +92,8 @@ def convergence_figure(table: DataFrame) -> Iterator[Figure]:
     panels[1].set_xlabel("queries, against the remaining ones")
     panels[0].set_ylabel("names the winner")
     panels[0].set_ylim(-0.03, 1.03)
-    legend_below(canvas, panels[0])
+    if len(series) > 1:
+        legend_below(canvas, panels[0])
     caption = (
         "How much it takes to name the winner. Left: the probability that so many setups drawn at random have the same "
         "winner as the whole study. Right: that so many queries have the same winner as the queries left over, which "

@@ -65,12 +65,13 @@ def build_tables(
     from tmbench.report.query_tables import query_rows
 
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+    scenarios = [scene.cells.scenario for scene in scenes]
     for scene in scenes:
         for name, found in _setup_rows(scene, resampling):
             rows[name].extend(found)
         for name, found in query_rows(scene.cells, measures, resampling).items():
             rows[name].extend(found)
-        rows["counts"].extend(count_rows(scene, resampling, policies or {}))
+        rows["counts"].extend(count_rows(scene, resampling, policies or {}, scenarios.count(scene.cells.scenario) > 1))
     tables = {name: _frame(found, COLUMNS[name]) for name, found in rows.items()}
     tables["cells"] = cell_matrix([scene.cells for scene in scenes])
     return tables

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tmbench.report.captions import independent_queries
-from tmbench.report.frames import KEY, column, part_of, parts
-from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, spread, titled
+from tmbench.report.comparable import MARK, compared
+from tmbench.report.frames import KEY, column, part_of, parts, shortened
+from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, places, spread, titled
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.measures import Measure
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_TABLES = 8
 """So many scenarios, recipes and levels are printed; the files have them all."""
+
+MOST_LETTERS = 22
+"""So long a name fits before four measures in 80 columns; of a longer one the middle is left out."""
 
 MOST_MEASURES = 4
 """So many measures fit beside the win rate in 80 columns."""
@@ -49,7 +53,18 @@ def print_summary(
         if place == MOST_TABLES:
             console.print(f"… and {number - MOST_TABLES} more in tables/win_rate.md")
             return
+        _print(console, table)
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print ``table``; in a file or a pipe without the blanks that fill its lines."""
+    if console.is_terminal:
         console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.out(line.rstrip(), highlight=False)
 
 
 def short_tables(
@@ -68,35 +83,33 @@ def short_tables(
         where = dict(zip(KEY, names, strict=True))
         mean = column(part_of(means, where), "mean", ["metric", "measure"])
         header, ends = spread(part, part_of(tables["ranges"], where), where["direction"], resampling)
+        comparison = compared(part_of(means, where), shown, lower)
         # One word where columns are narrow; the caption says over what.
         header, over = (header, "") if part["low"].notna().any() else ("range", header)
         table = Table(
             title=_title(wins, where),
-            caption=_caption(tables, part, where, resampling, over),
+            caption=_caption(tables, part, where, resampling, over, comparison.note),
             title_justify="left",
             caption_justify="left",
             box=None,
             pad_edge=False,
         )
         table.add_column("", no_wrap=True)
-        for name in ("wins", header, *(titled(name, measures) for name in shown)):
-            table.add_column(name, justify="right")
-        ordered = by_win_rate(part, mean, shown[0], lower)
-        field = [row for row in ordered if row.kind == "metric"]
-        best = {
-            name: best_of((mean.get((row.metric, name), math.nan) for row in field), name in lower) for name in shown
-        }
-        largest = {name: best_of(abs(mean.get((row.metric, name), math.nan)) for row in ordered) for name in shown}
-        winner = best_of(row.split for row in field)
+        # Rather than their numbers, the titles of columns break.
+        for name, least in (("wins", 4), (header, 9), *((titled(name, measures), 5) for name in shown)):
+            table.add_column(name, justify="right", min_width=least)
+        ordered = by_win_rate(part, mean, shown[0], lower, places(means, where["scenario"], lower))
+        winner = best_of(row.split for row in ordered)
         for row in ordered:
             interval = "–".join(brief(end) for end in ends.get(row.metric, ())) or "–"
             cells = [Text(brief(row.split), _BEST if row.split == winner else ""), Text(interval)]
             for name in shown:
                 value = mean.get((row.metric, name), math.nan)
-                cells.append(
-                    Text(brief(value, largest[name]), _BEST if row.kind == "metric" and value == best[name] else "")
-                )
-            table.add_row(Text(str(row.metric)), *cells, style="" if row.kind == "metric" else "dim")
+                text = brief(value, comparison.largest[name]) + MARK * ((row.metric, name) in comparison.marked)
+                best = row.kind == "metric" and value == comparison.best[name]
+                cells.append(Text(text, _BEST if best else ""))
+            name = shortened(str(row.metric), MOST_LETTERS)
+            table.add_row(Text(name), *cells, style="" if row.kind == "metric" else "dim")
         yield table
 
 
@@ -107,13 +120,20 @@ def _title(wins: DataFrame, where: Mapping[str, str]) -> str:
     from rich.markup import escape
 
     several = wins.loc[wins["scenario"] == where["scenario"], "level"].nunique() > 1
-    title = f"{where['scenario']} · recipe {where['recipe']}"
-    return escape(title + (f" · level {where['level']}" if several else ""))
+    title = f"{shortened(where['scenario'])} · recipe {shortened(where['recipe'])}"
+    return escape(title + (f" · level {shortened(where['level'])}" if several else ""))
 
 
 def _caption(
-    tables: dict[str, DataFrame], part: DataFrame, where: Mapping[str, str], resampling: Resampling, over: str
+    tables: dict[str, DataFrame],
+    part: DataFrame,
+    where: Mapping[str, str],
+    resampling: Resampling,
+    over: str,
+    note: str,
 ) -> str:
+    from rich.markup import escape
+
     setups, missing = int(part["setups"].iloc[0]), int(part["missing"].iloc[0])
     text = f"{setups:,} setups"
     text += f", {missing:,} left out for missing values" if missing else ""
@@ -121,4 +141,5 @@ def _caption(
     queries = independent_queries(tables["counts"], where["scenario"])
     if resampling.draws and queries < FEWEST_QUERIES:
         text += f" ({queries}: too few for an interval)"
-    return text + "; baselines compete for no win"
+    text += "; baselines compete for no win"
+    return escape(f"{text}\n{note}" if note else text)

@@ -11,13 +11,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tmbench.errors import ConfigError
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.cells import Array, Cells
 from tmbench.stats.entropy import rank_sums
 from tmbench.stats.measures import Measure
 from tmbench.stats.outcomes import Evaluation, Outcomes, PoolChunk, Slice, ranking_directions
 from tmbench.stats.pairwise import duel_sums
-from tmbench.stats.stability import across_sums, pair_draws, stability_sums
+from tmbench.stats.stability import PairDraws, across_sums, pair_draws, stability_sums
 from tmbench.stats.tally import Across, StudyTally, Sums, Tally, add
 from tmbench.stats.win_rate import win_sums, winner_sets
 
@@ -36,7 +37,7 @@ def tally_study(
     chunks: Iterable[PoolChunk],
     measures: Mapping[str, Measure],
     resampling: Resampling,
-    advance: Callable[[int], None] = lambda pools: None,
+    advance: Callable[[int], None] = lambda setups: None,
 ) -> StudyTally:
     """Sum up every setup of one scenario: recipe x level x query x pool x measure.
 
@@ -48,15 +49,18 @@ def tally_study(
         chunks: each pool of the scenario once.
         measures: by name.
         resampling: of the queries; only the stability between queries needs it here.
-        advance: told the number of pools finished.
+        advance: told the number of setups finished.
 
     Raises:
-        ConfigError: when a measure is a ratio of truths and one of these is negative.
-        ValueError: when more than ``MOST_METRICS`` metrics compete.
+        ConfigError: when a measure is a ratio of truths and one of these is negative, or more than ``MOST_METRICS``
+            metrics compete.
     """
     work = _Pass(Evaluation(cells, measures), pair_draws(cells.query_families, resampling))
     if max((len(one) for one in work.evaluation.fields), default=0) > MOST_METRICS:
-        raise ValueError(f"more than {MOST_METRICS} metrics compete; leave some out, or make them variants.")
+        raise ConfigError(
+            f"{cells.scenario}: more than {MOST_METRICS} metrics compete. Name those to compare, metric=[…], or make "
+            "some of them variants (kinds: {NAME: variant})."
+        )
     total = work.empty(tuple(measures))
     small = chain.from_iterable(_split(chunk, work.pools_at_a_time) for chunk in chunks)
     for part in _in_order(work.sums_of, small):
@@ -65,7 +69,7 @@ def tally_study(
             tally.winner_sets.update(sets)
         for across, sums in zip(total.across, part.across, strict=True):
             add(across.sums, sums)
-        advance(part.pools)
+        advance(part.setups)
     return total
 
 
@@ -75,13 +79,13 @@ class _Part:
 
     slices: list[tuple[Sums, Counter[int]]]
     across: list[Sums]
-    pools: int
+    setups: int
 
 
 class _Pass:
     """What to sum up of each chunk."""
 
-    def __init__(self, evaluation: Evaluation, draws: Array) -> None:
+    def __init__(self, evaluation: Evaluation, draws: PairDraws) -> None:
         self.evaluation = evaluation
         self.draws = draws
         cells = evaluation.cells
@@ -90,7 +94,9 @@ class _Pass:
         self.seeds = len(cells.seeds) if len(cells.seeds) > 1 else 0
         metrics = len(cells.names)
         fields = max((len(one) for one in evaluation.fields), default=0)
-        widest = max(metrics, fields * (fields - 1) // 2, 1) * len(evaluation.measures) * max(len(cells.queries), 1)
+        pairs = len(cells.queries) * (len(cells.queries) - 1) // 2 if len(draws.weights) else 0
+        by_query = max(metrics, fields * (fields - 1) // 2, 1) * max(len(cells.queries), 1)
+        widest = max(by_query, pairs) * max(len(evaluation.measures), 1)
         self.pools_at_a_time = max(16, VALUES_AT_A_TIME // widest)
 
     def empty(self, measures: tuple[str, ...]) -> StudyTally:
@@ -122,7 +128,7 @@ class _Pass:
                 across_sums([self.evaluation.outcomes(chunk, *place, seed).directions for seed in range(self.seeds)])
                 for place in self.slices
             ]
-        return _Part(slices, across, len(chunk.members))
+        return _Part(slices, across, int(chunk.serves.sum()) * len(self.slices) * len(self.evaluation.measures))
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,7 @@ def _in_common_field(every: Mapping[tuple[int, int], Outcomes], places: list[tup
     return [ranking_directions(every[place].merit[..., field]) for place in places]
 
 
-def _sums(outcomes: Outcomes, draws: Array) -> Sums:
+def _sums(outcomes: Outcomes, draws: PairDraws) -> Sums:
     values, asked = outcomes.values, outcomes.asked
     there = ~np.isnan(values)
     measures = len(values)

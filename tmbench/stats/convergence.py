@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 
+from tmbench.stats.bootstrap import group_of
 from tmbench.stats.cells import Array
 from tmbench.stats.tally import Tally
 
@@ -14,6 +15,8 @@ NUMBERS_OF_SETUPS = (1, 3, 10, 30, 100, 300, 1000)
 
 DRAWS = 10_000
 """Random draws where the probability cannot be summed up exactly."""
+
+NUMBERS_OF_QUERIES = (*range(1, 11), 15, 20, 30, 50, 100)
 
 MOST_ENUMERATED = 20_000
 """Up to so many subsets of queries all are tried."""
@@ -24,8 +27,8 @@ class Convergence:
     """``probability`` that ``count`` random setups, or queries, name the winner.
 
     ``unit`` is ``setups``: drawn with replacement, they name the metric that wins the whole study; or ``queries``:
-    drawn without, they name the metric that wins the remaining queries. Ties split, and a tie for the first place
-    names each of the tied with equal chance.
+    drawn without, they name the metric that wins the remaining queries; queries of one family are one. Ties split, and
+    a tie for the first place names each of the tied with equal chance.
     """
 
     unit: str
@@ -64,14 +67,16 @@ def _over_setups(winner_sets: Mapping[int, int], metrics: int, setups: int, seed
 def _over_queries(tally: Tally, seed: int) -> Iterator[Convergence]:
     """Each subset of N queries against the others, which are as many or more: of fewer, the winner is less certain.
 
-    Both sides go by their split wins over complete setups.
+    Both sides go by their split wins over complete setups. Queries of one family stand on one side, and count as one.
     """
     complete = tally.sums["complete"].sum(axis=0)
-    seen = complete > 0
-    wins = tally.sums["split"].sum(axis=0)[seen]
-    queries = len(wins)
+    seen = np.flatnonzero(complete > 0)
+    group = group_of([tally.families[query] for query in seen])
+    queries = int(group.max(initial=-1)) + 1
+    wins = np.zeros((queries, len(tally.field)))
+    np.add.at(wins, group, tally.sums["split"].sum(axis=0)[seen])
     generator = np.random.Generator(np.random.PCG64(seed))
-    for count in range(1, queries // 2 + 1):
+    for count in (number for number in NUMBERS_OF_QUERIES if number <= queries // 2):
         chosen = _subsets(queries, count, generator)
         some, rest = _first(chosen @ wins), _first((1 - chosen) @ wins)
         yield Convergence("queries", count, float(_agreement(some, rest).mean()))

@@ -6,7 +6,7 @@ broadcast, and returns float64 of the broadcast leading shape: one value a row. 
 
 Policies, the same for all:
 
-- NaN is never ranked: a NaN in either array raises ValueError. Take such rows out first (``outcomes.evaluate`` does).
+- NaN is never ranked: a NaN in either array raises ValueError. Take such rows out first (``outcomes.Evaluation`` does).
 - Scores that are all equal are a failed ranking, not a missing one: the correlations are 0, and a choice gets what a
   random one gets.
 - Truth that is all equal leaves nothing to rank: the correlations and the normalised regret are NaN, which is counted

@@ -4,7 +4,7 @@ Nothing here grows with the number of setups: a study's pools come in chunks, a 
 (``tmbench.stats.tally``) and forgotten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.errors import ConfigError
-from tmbench.stats.cells import INAPPLICABLE, Array, Cells, Combine, common_candidates
+from tmbench.errors import ConfigError, TmbenchError
+from tmbench.stats.cells import INAPPLICABLE, Array, Cells, Combined, common_candidates
 from tmbench.stats.measures import Measure
 
 EQUAL_DECIMALS = 12
-"""Values equal to this many decimals are tied: the same ranking reached by another sum differs in the last bits."""
+"""Values equal to this many decimals are tied: the same ranking reached by another sum differs in the last bits. Of a
+measure without bounds, such as regret, the decimals count from the largest value in the setup."""
 
 
 class Slice(NamedTuple):
@@ -54,6 +55,7 @@ class Outcomes:
         inapplicable: (Q, P, M) bool; no value because the metric does not apply to a candidate.
         constant: (Q, P, M) bool; the scores in the pool are all equal, a failed ranking.
         signs: (E,) 1 for a measure of which more is better, −1 where less is.
+        bounded: (E,) bool, whether a measure's values lie in [−1, 1].
         field: (F,) positions of the metrics that compete.
     """
 
@@ -62,12 +64,21 @@ class Outcomes:
     inapplicable: NDArray[np.bool_]
     constant: NDArray[np.bool_]
     signs: Array
+    bounded: NDArray[np.bool_]
     field: NDArray[np.intp]
 
     @cached_property
     def merit(self) -> Array:
-        """(E, Q, P, M) the values with more always better, rounded so that equal rankings are equal."""
-        return np.round(self.values, EQUAL_DECIMALS) * self.signs[:, None, None, None]
+        """(E, Q, P, M) the values with more always better, rounded so that equal rankings are equal.
+
+        Comparable within a setup only: where a measure has no bounds, its largest value there is 1.
+        """
+        values = self.values
+        if not self.bounded.all():
+            largest = np.where(np.isnan(values), 0.0, np.abs(values)).max(axis=-1, keepdims=True, initial=0.0)
+            free = ~self.bounded[:, None, None, None] & (largest > 0) & np.isfinite(largest)
+            values = values / np.where(free, largest, 1.0)
+        return np.round(values, EQUAL_DECIMALS) * self.signs[:, None, None, None]
 
     @cached_property
     def complete(self) -> NDArray[np.bool_]:
@@ -115,17 +126,20 @@ class Evaluation:
         self.cells = cells
         self.measures = tuple(measures.values())
         self.signs = np.array([-1.0 if measure.better == "lower" else 1.0 for measure in self.measures])
+        self.bounded = np.array([measure.low >= -1 and measure.high <= 1 for measure in self.measures], dtype=bool)
         self.candidates = common_candidates(cells)
         self.truth = cells.mean_truth
         self.fields = [competing(cells, level) for level in range(len(cells.levels))]
+        places = [(recipe, level) for recipe in range(len(cells.recipes)) for level in range(len(cells.levels))]
+        self._rows = {place: cells.rows(*place) for place in places}
+        self._cannot = {place: cells.row_states(*place) == INAPPLICABLE for place in places}
         _check_ratios(cells, measures)
 
     def outcomes(self, chunk: PoolChunk, recipe: int, level: int, seed: int | None = None) -> Outcomes:
         """The outcomes of one recipe and level on ``chunk``; of one seed's truth alone where ``seed`` is given."""
         cells, count = self.cells, len(chunk.members)
         truth = self.truth[recipe] if seed is None else cells.truth[recipe, :, :, seed]
-        rows = cells.rows(recipe, level)
-        cannot = cells.row_states(recipe, level) == INAPPLICABLE
+        rows, cannot = self._rows[recipe, level], self._cannot[recipe, level]
         shape = (len(cells.queries), count, len(cells.names))
         values = np.full((len(self.measures), *shape), np.nan)
         inapplicable, constant = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
@@ -138,11 +152,17 @@ class Evaluation:
                 pool_truth = truth[query][members]
                 for number, measure in enumerate(self.measures):
                     values[number, query, pools] = _values(measure, pool_truth, scores)
-        return Outcomes(values, chunk.serves.T, inapplicable, constant, self.signs, self.fields[level])
+        return Outcomes(values, chunk.serves.T, inapplicable, constant, self.signs, self.bounded, self.fields[level])
+
+    def full_pool(self, recipe: int, level: int, query: int) -> tuple[Array, Array]:
+        """(n,) truths and (M − 1, n) scores of all candidates of a query, in the order of ``names`` without random."""
+        members = np.flatnonzero(self.candidates[query])[None]
+        scores = self._scores(self._rows[recipe, level], level, query, members)
+        return self.truth[recipe, query][members[0]], scores[0]
 
     def on(self, recipe: int, level: int, query: int, candidates: NDArray[np.intp]) -> Array:
         """(E, M) on one pool of ``candidates`` (n,), whether or not all compared metrics apply to them."""
-        scores = self._scores(self.cells.rows(recipe, level), level, query, candidates[None])
+        scores = self._scores(self._rows[recipe, level], level, query, candidates[None])
         truth = self.truth[recipe, query][candidates[None]]
         return np.concatenate([_values(measure, truth, scores) for measure in self.measures])
 
@@ -162,18 +182,21 @@ class Evaluation:
         stored, cells = rows[:, query][:, members], self.cells
         if not cells.combined:
             return np.ascontiguousarray(stored.transpose(1, 0, 2))
-        made = np.stack([_combined(one.combine, one.parts[level, :, query][:, members]) for one in cells.combined])
+        made = np.stack([_combined(one, one.parts[level, :, query][:, members]) for one in cells.combined])
         parts = [stored[: len(cells.metrics)], made, stored[len(cells.metrics) :]]
         return np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2))
 
 
-def _combined(combine: Combine, parts: Array) -> Array:
-    """(P', n) the scores that ``combine`` makes of ``parts`` (parts, P', n); NaN in pools that lack any part."""
+def _combined(metric: Combined, parts: Array) -> Array:
+    """(P', n) the scores that ``metric`` makes of ``parts`` (parts, P', n); NaN in pools that lack any part."""
     parts = parts.transpose(1, 0, 2)
     usable = ~np.isnan(parts).any(axis=(1, 2))
     scores = np.full((len(parts), parts.shape[2]), np.nan)
     if usable.any():
-        scores[usable] = combine(parts[usable])
+        made = _called(f"the combine function of metric '{metric.name}'", metric.combine, parts[usable])
+        scores[usable] = _fitting(f"the combine function of metric '{metric.name}'", made, scores[usable].shape)
+        if np.isnan(scores[usable]).any():
+            raise ConfigError(f"the combine function of metric '{metric.name}' gave NaN for parts that are all there.")
     return scores
 
 
@@ -189,12 +212,53 @@ def _values(measure: Measure, truth: Array, scores: Array) -> Array:
         return values
     usable = whole[:, None] & ~np.isnan(scores).any(axis=-1)
     if usable.all():
-        values[:, :-1] = measure.function(truth[:, None, :], scores)
-    else:
+        values[:, :-1] = _measured(measure, truth[:, None, :], scores)
+    elif usable.any():
         pool, metric = np.nonzero(usable)
-        values[pool, metric] = measure.function(truth[pool], scores[pool, metric])
-    values[whole, -1] = measure.at_random(truth[whole])
+        values[pool, metric] = _measured(measure, truth[pool], scores[pool, metric])
+    values[whole, -1] = _by_chance(measure, truth[whole])
     return values
+
+
+def _measured(measure: Measure, truth: Array, scores: Array) -> Array:
+    """``measure`` of rows, one finite value or NaN each.
+
+    Raises:
+        ConfigError: when a user's function fails, or gives something else.
+    """
+    name = f"measure '{measure.name}'"
+    return _fitting(name, _called(name, measure.function, truth, scores), scores.shape[:-1])
+
+
+def _by_chance(measure: Measure, truth: Array) -> Array:
+    """What a random ranking gets on each row of ``truth``."""
+    name = f"measure '{measure.name}'"
+    return _fitting(name, _called(name, measure.at_random, truth), truth.shape[:-1])
+
+
+def _called(name: str, function: Callable[..., Array], *arrays: Array) -> Array:
+    """What ``function`` gives for arrays that it can only read; its failure in one sentence."""
+    for array in arrays:
+        array.setflags(write=False)
+    try:
+        return function(*arrays)
+    except TmbenchError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise ConfigError(f"{name} failed on arrays of shape {shapes}: {type(error).__name__}: {error}") from error
+
+
+def _fitting(name: str, values: Array, shape: tuple[int, ...]) -> Array:
+    """``values``, held to ``shape`` and to being numbers that are not infinite."""
+    found = np.asarray(values)
+    if found.shape != shape or found.dtype.kind not in "fiub":
+        raise ConfigError(
+            f"{name} gave {found.dtype} of shape {found.shape} and has to give one number a row, shape {shape}."
+        )
+    if np.isinf(found).any():
+        raise ConfigError(f"{name} gave an infinite value. Give NaN where there is none.")
+    return found
 
 
 def _check_ratios(cells: Cells, measures: Mapping[str, Measure]) -> None:

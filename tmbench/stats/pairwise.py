@@ -17,7 +17,8 @@ class Duel:
     """``metric`` against ``other`` over the setups in which both have a value.
 
     ``win``, ``tie`` and ``loss`` are shares of setups; ``difference`` = win − loss, with its interval over
-    queries; ``p`` tests, over queries, that it is 0; ``p_holm`` is corrected for the number of duels.
+    queries; ``p`` tests, over queries, that it is 0. ``p_holm`` is corrected for the number of duels between metrics of
+    the field; duels with a variant or a baseline are other questions and are corrected among themselves.
     """
 
     metric: str
@@ -73,15 +74,26 @@ def duels(tally: Tally, resampling: Resampling) -> list[Duel]:
                 setups=int(total),
             )
         )
-    return _with_holm(found)
+    field = {tally.names[metric] for metric in tally.field}
+    inside = [{duel.metric, duel.other} <= field for duel in found]
+    return _with_holm(found, inside)
 
 
 def _share(number: float, total: float) -> float:
     return float(number / total) if total else np.nan
 
 
-def _with_holm(found: list[Duel]) -> list[Duel]:
-    once = {tuple(sorted((duel.metric, duel.other))): duel.p for duel in found}
-    corrected = holm(np.array(list(once.values()), dtype=np.float64))
-    by_pair = dict(zip(once, corrected, strict=True))
-    return [replace(duel, p_holm=float(by_pair[tuple(sorted((duel.metric, duel.other)))])) for duel in found]
+def _with_holm(found: list[Duel], inside: list[bool]) -> list[Duel]:
+    """Each duel with its corrected p; those ``inside`` the field are one set of tests, the others another."""
+    sets: tuple[dict[tuple[str, str], float], ...] = ({}, {})
+    for duel, within in zip(found, inside, strict=True):
+        sets[within][_pair(duel)] = duel.p
+    corrected: dict[tuple[str, str], float] = {}
+    for once in sets:
+        corrected.update(zip(once, holm(np.array(list(once.values()), dtype=np.float64)), strict=True))
+    return [replace(duel, p_holm=float(corrected[_pair(duel)])) for duel in found]
+
+
+def _pair(duel: Duel) -> tuple[str, str]:
+    """The two, whichever comes first."""
+    return (duel.metric, duel.other) if duel.metric < duel.other else (duel.other, duel.metric)

@@ -8,8 +8,8 @@ Setups whose metrics are all tied, or one of which is missing, enter no pair.
 Agostinelli et al., How stable are transferability metrics evaluations?, ECCV 2022, section 4.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from tmbench.stats.bootstrap import Resampling, interval, mean_of_sums, pair_wei
 from tmbench.stats.cells import Array
 from tmbench.stats.outcomes import Outcomes
 from tmbench.stats.tally import Across, Sums, Tally
+
+WEIGHTS_AT_A_TIME = 1 << 22
+"""The weights of pairs are made in blocks of draws with at most so many numbers (32 MB)."""
 
 PAIR_DRAWS = 2_000
 """Resamplings for pairs of queries: each costs a pass over all groups, the others cost next to nothing."""
@@ -46,16 +49,32 @@ class Stability:
     setups: int
 
 
-def pair_draws(families: Sequence[str], resampling: Resampling) -> Array:
-    """(draws, Q (Q − 1) / 2) how much each pair of queries weighs in each resampling; no draws where no interval."""
-    pairs = len(families) * (len(families) - 1) // 2
+@dataclass(frozen=True)
+class PairDraws:
+    """The resamplings for the stability between queries: ``weights`` (draws, Q) of queries, no draws: no interval."""
+
+    weights: Array
+    families: tuple[str, ...]
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Some draws, and how much each pair of queries weighs in them (draws, Q (Q − 1) / 2)."""
+        pairs = max(len(self.families) * (len(self.families) - 1) // 2, 1)
+        step = max(1, WEIGHTS_AT_A_TIME // pairs)
+        for start in range(0, len(self.weights), step):
+            rows = slice(start, start + step)
+            yield rows, pair_weights(self.weights[rows], self.families)
+
+
+def pair_draws(families: Sequence[str], resampling: Resampling) -> PairDraws:
+    """The draws, as many as ``PAIR_DRAWS``; none where queries of these families get no interval."""
     if not resampling.gives_interval(families):
-        return np.zeros((0, pairs))
-    return pair_weights(resampling.weights(families)[:PAIR_DRAWS], families)
+        return PairDraws(np.zeros((0, len(families))), tuple(families))
+    fewer = replace(resampling, draws=min(resampling.draws, PAIR_DRAWS))
+    return PairDraws(fewer.weights(families), tuple(families))
 
 
-def stability_sums(outcomes: Outcomes, draws: Array) -> Sums:
-    """The sums over a chunk for ``measure``, ``pool`` and ``query`` varying; ``draws`` as from ``pair_draws``."""
+def stability_sums(outcomes: Outcomes, draws: PairDraws) -> Sums:
+    """The sums over a chunk for ``measure``, ``pool`` and ``query`` varying."""
     directions = outcomes.directions
     usable = _usable(directions)
     return {
@@ -130,7 +149,7 @@ def _within_queries(varied: str, sums: Sums, name: str, families: tuple[str, ...
     )
 
 
-def _query_sums(directions: Array, usable: NDArray[np.bool_], draws: Array) -> Sums:
+def _query_sums(directions: Array, usable: NDArray[np.bool_], draws: PairDraws) -> Sums:
     """Groups of the queries that share measure and pool; the pair (q, q') weighs as in ``draws``.
 
     A query drawn twice is not paired with itself, which would count as perfect agreement. Groups with the same queries
@@ -146,10 +165,10 @@ def _query_sums(directions: Array, usable: NDArray[np.bool_], draws: Array) -> S
         "query.score": np.sum((squared - number) / (number * (number - 1))),
         "query.groups": np.float64(len(number)),
         "query.setups": np.float64(number.sum()),
-        "query.drawn": np.zeros(len(draws)),
-        "query.drawn_groups": np.zeros(len(draws)),
+        "query.drawn": np.zeros(len(draws.weights)),
+        "query.drawn_groups": np.zeros(len(draws.weights)),
     }
-    if not len(draws) or not len(number):
+    if not len(draws.weights) or not len(number):
         return {name: np.asarray(value) for name, value in sums.items()}
     patterns, pattern = np.unique(there, axis=0, return_inverse=True)
     first, second = np.triu_indices(there.shape[1], k=1)
@@ -159,12 +178,13 @@ def _query_sums(directions: Array, usable: NDArray[np.bool_], draws: Array) -> S
         agreement[:, pair] = np.bincount(pattern.ravel(), product, len(patterns))
     size = np.bincount(pattern.ravel(), minlength=len(patterns))
     both = (patterns[:, first] & patterns[:, second]).astype(np.float64)
-    for start in range(0, len(patterns), PATTERNS_AT_A_TIME):
-        rows = slice(start, start + PATTERNS_AT_A_TIME)
-        possible = both[rows] @ draws.T
-        drawn = np.divide(agreement[rows] @ draws.T, possible, out=np.zeros_like(possible), where=possible > 0)
-        sums["query.drawn"] += drawn.sum(axis=0)
-        sums["query.drawn_groups"] += size[rows] @ (possible > 0)
+    for some, weights in draws.blocks():
+        for start in range(0, len(patterns), PATTERNS_AT_A_TIME):
+            rows = slice(start, start + PATTERNS_AT_A_TIME)
+            possible = both[rows] @ weights.T
+            drawn = np.divide(agreement[rows] @ weights.T, possible, out=np.zeros_like(possible), where=possible > 0)
+            sums["query.drawn"][some] += drawn.sum(axis=0)
+            sums["query.drawn_groups"][some] += size[rows] @ (possible > 0)
     return {name: np.asarray(value) for name, value in sums.items()}
 
 

@@ -17,13 +17,16 @@ from tmbench.sources.options import Source
 from tmbench.stats.cells import Cells
 from tmbench.study.compose import Options
 from tmbench.study.exclusion import parts
-from tmbench.study.published import FILTERS, Tables, chosen, read_tables
+from tmbench.study.published import FILTERS, Tables, chosen, read_tables, without_scores
 from tmbench.study.resolution import resolver
 from tmbench.study.scenario import Scenario
 from tmbench.study.setups import Setups
 from tmbench.study.sweep import Sweep
 from tmbench.study.work import features_units, pretrain_units, truth_units
 from tmbench.targets.options import Target
+
+LONG = 10**9
+"""So many score values (setups × metrics × candidates of a pool) take about a minute on one core."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Plan:
         setups: the lazy table of setups.
         inapplicable: (source, metric) pairs for which the source has not what the metric needs.
         own: the (source, target) pairs left out because the source was pretrained on that very target.
-        published: the cells of a sweep of published tables, as far as its filters leave them; it has no units.
+        tables: the cells of a sweep of published tables, as far as its filters leave them; it has no units.
+        published: what its ``exclude`` rules leave of these, one a scenario of ``setups`` (``exclusion.parts``).
         notes: what the user should know about the tables.
     """
 
@@ -51,6 +55,7 @@ class Plan:
     setups: Setups
     inapplicable: frozenset[tuple[str, str]]
     own: tuple[tuple[str, str], ...]
+    tables: tuple[Cells, ...] = ()
     published: tuple[Cells, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -84,11 +89,14 @@ class Plan:
         most = max((int(scenario.eligible.sum(axis=1).max(initial=0)) for scenario in scenarios), default=0)
         queries = " or ".join(dict.fromkeys(scenario.query_axis for scenario in scenarios)) or "query"
         candidates = " or ".join(f"{axis}s" for axis in dict.fromkeys(s.candidate_axis for s in scenarios))
-        return (
-            f"at most {most} candidates of a {queries} can be scored by all compared metrics, and pool="
-            f"{','.join(self.options.pool)} forms no pool of two or more from them. Add {candidates or 'candidates'}, "
-            "leave out a metric, or say pool=all."
-        )
+        found = f"at most {most} candidates of a {queries} can be scored by all compared metrics"
+        add = f"Add {candidates or 'candidates'}, or leave out a metric"
+        if self.sweep.pool_size and most >= 2:
+            return f"{found}, so that pool.size is {most} at most here. {add}."
+        if most < 2:
+            return f"{found}, and a pool needs two. {add}."
+        pools = [name for name in self.options.pool if name != "all"]
+        return f"{found}, and pool={','.join(pools)} forms no pool of two or more from them. {add}, or say pool=all."
 
     def estimated(self, minutes: Mapping[str, float]) -> "Plan":
         """This plan with better estimates of the units' cost."""
@@ -139,10 +147,27 @@ def _build_published(sweep: Sweep, options: Options, tables: Tables, checked: Se
     _check_twins(options, {})
     read = read_tables(sweep, options, tables, notes)
     origins = {cells.scenario: name for name, every in read.items() for cells in every}
-    published = chosen(sweep, [cells for every in read.values() for cells in every], checked)
+    left = chosen(sweep, [cells for every in read.values() for cells in every], checked)
+    published = tuple(part for cells in left for part in parts(sweep, cells))
     resolved = resolver(sweep, options, origins)
     setups = Setups([Scenario.of(cells) for cells in published], options.pool, sweep.measure, resolved)
-    return Plan(sweep, options, {}, (), (), setups, frozenset(), (), published, tuple(notes))
+    notes += [*without_scores(left), *_long_work(setups, published)]
+    return Plan(sweep, options, {}, (), (), setups, frozenset(), (), left, published, tuple(notes))
+
+
+def _long_work(setups: Setups, published: Sequence[Cells]) -> list[str]:
+    """Say it up front when the evaluation takes minutes."""
+    metrics = {
+        id(scenario): len(cells.metrics) + len(cells.combined)
+        for scenario, cells in zip(setups.scenarios, published, strict=True)
+    }
+    values = sum(block.pools * block.mean_size * len(setups.measures) * metrics[id(block.scenario)] for block in setups)
+    if values <= LONG:
+        return []
+    return [
+        f"{setups.total:,} setups rank {values / 1e9:,.1f} billion score values, for which aggregate takes minutes; "
+        "pool=all is quick."
+    ]
 
 
 def _no_setups(sweep: Sweep) -> Setups:

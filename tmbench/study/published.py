@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tmbench.errors import ConfigError, NothingMatched, unknown
-from tmbench.stats.cells import Cells
+from tmbench.stats.cells import MISSING, OK, Cells
 from tmbench.study.compose import OptionFolders, Options, UserTable, describe_options
 from tmbench.study.compose import validated as validated_option
 from tmbench.study.exclusion import parts
@@ -16,7 +16,7 @@ from tmbench.study.resolution import spelled
 from tmbench.study.sweep import EXCLUDABLE, Request, Sweep
 from tmbench.study.sweep import validated as validated_sweep
 from tmbench.study.tables import cells_option, read_cells
-from tmbench.study.tables.files import SUFFIXES
+from tmbench.study.tables.files import SUFFIXES, name_of
 from tmbench.study.tables.options import CellsOption
 
 MEASURES = ("weighted_tau", "kendall_tau", "pearson", "rel_at_1")
@@ -69,17 +69,17 @@ def made_sweep(request: Request, folders: OptionFolders, table: UserTable | None
         ConfigError: for a table that cannot be read, or an axis that is wrong.
     """
     notes: list[str] = []
+    known = folders.names("cells") if table is None else {}
     if table is not None:
         options = {table.name: table.option}
     else:
         names = [str(name) for name in _as_list(request.axes["cells"])]
-        known = folders.names("cells")
         for name in names:
             if name not in known:
                 raise unknown("cells", name, known, hint="a table of your own is named by its file: cells=FILE.csv")
         contents = describe_options("cells", names, folders)
         options = {name: validated_option(CellsOption, contents[name], known[name]) for name in names}
-    tables = {name: read_cells(option, f"cells={name}", notes) for name, option in options.items()}
+    tables = {name: _read(name, option, known.get(name), notes) for name, option in options.items()}
     signs = [np.nanmin(cells.truth, initial=0.0) for every in tables.values() for cells in every]
     first = next(iter(options))
     content = {
@@ -101,7 +101,7 @@ def read_tables(sweep: Sweep, options: Options, given: Tables, notes: list[str])
         ConfigError: for a table that cannot be read, and for two scenarios of one name.
     """
     tables = {
-        name: given[name] if name in given else read_cells(option, str(options.files.get(("cells", name), name)), notes)
+        name: given[name] if name in given else _read(name, option, options.files.get(("cells", name)), notes)
         for name, option in options.cells.items()
     }
     first: dict[str, str] = {}
@@ -116,8 +116,15 @@ def read_tables(sweep: Sweep, options: Options, given: Tables, notes: list[str])
     return tables
 
 
+def _read(name: str, option: CellsOption, file: Path | None, notes: list[str]) -> list[Cells]:
+    """The cells of an option of that file; of a table that the user named, where there is none."""
+    if file is None:
+        return read_cells(option, f"cells={name}", notes)
+    return read_cells(option, str(file), notes, file.parent)
+
+
 def chosen(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str] = FILTERS) -> tuple[Cells, ...]:
-    """What the sweep's filters and ``exclude`` rules leave, in the order of the tables.
+    """What the sweep's filters leave, in the order of the tables; its ``exclude`` rules leave some of each.
 
     A name must be found in one of the tables; a table that has none of the names of an axis is left out.
 
@@ -145,15 +152,52 @@ def chosen(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str] = FILTER
             levels=wanted["level"],
             metrics=wanted["metric"],
         )
-        left += parts(sweep, part)
+        if parts(sweep, part):
+            left.append(part)
     if not left:
-        named = [f"{axis}={','.join(getattr(sweep, axis))}" for axis in FILTERS if getattr(sweep, axis)]
-        raise NothingMatched(
-            f"sweep {sweep.name}: no cell of {', '.join(cells.scenario for cells in every)} is left"
-            + (f" by {' '.join(named)}" if named else "")
-            + (" and the 'exclude' rules." if sweep.exclude else ".")
-        )
+        raise _nothing_left(sweep, every, checked)
     return tuple(left)
+
+
+def without_scores(every: Sequence[Cells]) -> list[str]:
+    """A warning for each table in which a metric has not a single score: it stays, and no setup is complete."""
+    notes = []
+    for cells in every:
+        states = [*zip(cells.metrics, np.moveaxis(cells.state, 1, 0), strict=True)]
+        states += [(one.name, one.state) for one in cells.combined]
+        empty = [name for name, state in states if not (state == OK).any() and (state == MISSING).any()]
+        rest = [name for name, _ in states if name not in empty]
+        if empty and rest:
+            notes.append(
+                f"{cells.scenario}: no score at all of {', '.join(empty)}: all are missing, in every setup. To leave "
+                f"{'them' if len(empty) > 1 else 'it'} out, say metric=[{','.join(rest)}]."
+            )
+    return notes
+
+
+def _nothing_left(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str]) -> NothingMatched:
+    """Why no cell is left, and what to do."""
+    tables = ", ".join(cells.scenario for cells in every)
+    known = {axis: dict.fromkeys(name for cells in every for name in _names(cells, axis)) for axis in FILTERS}
+    named = {axis: f"{axis}={','.join(getattr(sweep, axis))}" for axis in FILTERS if getattr(sweep, axis)}
+    for axis, filter in named.items():
+        if axis not in checked and _wanted(getattr(sweep, axis), known[axis]) == []:
+            return NothingMatched(
+                f"the filter {filter} of sweep {sweep.name} does not fit {tables}, where {axis} is "
+                f"{_several(known[axis])}. Say {axis}={next(iter(known[axis]))}, or name the table without sweep=."
+            )
+    by = [" ".join(named.values())] if named else []
+    by += ["the 'exclude' rules"] if sweep.exclude else []
+    return NothingMatched(
+        f"sweep {sweep.name}: no cell of {tables} is left"
+        + (f" by {' and '.join(by)}. " if by else ". ")
+        + ("Exclude less." if sweep.exclude else "Take names that stand together in one table.")
+    )
+
+
+def _several(names: Iterable[str], most: int = 5) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def _check_names(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str]) -> None:
@@ -208,7 +252,7 @@ def _is_file(reference: str) -> bool:
 def _name(files: Sequence[str]) -> str:
     """A name for the study of a table: the file's, or for two files that of their folder."""
     path = Path(files[0]).expanduser()
-    return _slug(path.name.split(".")[0] if len(files) == 1 else path.resolve().parent.name)
+    return _slug(name_of(path if len(files) == 1 else path.parent))
 
 
 def _slug(text: str) -> str:

@@ -8,6 +8,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from tmbench.functions import portable
@@ -15,6 +16,7 @@ from tmbench.identity import content_id
 from tmbench.study.compose import Options
 from tmbench.study.setups import Setup
 from tmbench.study.sweep import Sweep
+from tmbench.study.tables.files import content_of
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*([./-][A-Za-z0-9_]+)*")
 _WORDS = ("true", "false", "null", "nan", "inf")
@@ -29,10 +31,16 @@ def resolver(sweep: Sweep, options: Options, origins: Mapping[str, str]) -> Call
         origins: scenario → the option of the group ``cells`` that its table is read by; none for runnable sweeps.
     """
 
+    @cache
+    def content(origin: str) -> str:
+        file = options.files.get(("cells", origin))
+        return content_of(options.cells[origin], str(file or origin), file and file.parent)
+
     def resolved(setup: Setup) -> Setup:
         facts = _facts(sweep, setup)
         if sweep.cells:
             overrides, config, key = _of_table(options, setup, origins[setup.scenario])
+            key["content"] = content(origins[setup.scenario])
         else:
             overrides, config, key = _of_options(options, setup)
         overrides = [
@@ -61,7 +69,7 @@ def _facts(sweep: Sweep, setup: Setup) -> dict[str, Any]:
 
 
 def _of_table(options: Options, setup: Setup, origin: str) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
-    """A setup of a table: the option that reads the table. Where the file lies changes nothing about it."""
+    """A setup of a table: the option that reads it. Where the file lies changes nothing, what stands in it does."""
     how = options.cells[origin].model_dump(mode="json", exclude={"title", "file", "files", "published"})
     return list(options.cells_overrides[origin]), {"cells": options.raw["cells", origin]}, {"cells": how}
 

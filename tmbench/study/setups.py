@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tmbench.identity import content_id
 from tmbench.study.options import PoolOption
-from tmbench.study.pools.lists import Members, PoolList
+from tmbench.study.pools.lists import Members, PoolList, Subsets
 from tmbench.study.pools.space import PoolSpace
 from tmbench.study.pools.subsets import Numbers, number_array, number_range
 from tmbench.study.scenario import Scenario
@@ -48,6 +48,13 @@ class Block:
     def pools(self) -> int:
         """How many pools there are."""
         return self.members.count
+
+    @property
+    def mean_size(self) -> float:
+        """How many candidates a pool has."""
+        if isinstance(self.members, Subsets):
+            return self.members.size
+        return float(self.members.members(number_range(0, self.pools, self.pools)).sum(axis=1).mean())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ AXES = (*GROUPS, "seed")
 SETTINGS = ("cluster", "paths")
 WORK = ("source", "target", "level", "recipe", "metric", "seed")
 """The axes that a sweep which runs must name; for published tables they are filters."""
+OF_AGGREGATE = ("bootstrap", "out")
+"""Keys of ``tmbench aggregate`` that the other verbs pass over, so that one line of overrides serves every verb."""
 EXCLUDABLE = ("scenario", "source", "target", "recipe", "level")
 
 
@@ -72,7 +74,7 @@ class Sweep(Option):
     @field_validator("pool")
     @classmethod
     def _pool_or_size(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if bool(value) == bool(info.data.get("pool_size")):
+        if "pool_size" in info.data and bool(value) == bool(info.data["pool_size"]):
             which = "both pool and pool_size are given" if value else "neither pool nor pool_size is given"
             raise PydanticCustomError("axis", "{which}; give one of them", {"which": which})
         return value
@@ -128,7 +130,8 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
     """Take Hydra overrides apart: ``sweep=``, axes (``metric=[a,b]``), settings, and the verb's own keys.
 
     Raises:
-        ConfigError: for text that is no override, an unknown key, or neither ``sweep=`` nor ``cells=``.
+        ConfigError: for text that is no override, an unknown key or one given twice, or neither ``sweep=`` nor
+            ``cells=``.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -139,6 +142,7 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
     folders: list[str] = []
     own: dict[str, Any] = {}
     cells: dict[str, tuple[Any, str]] = {}
+    first: dict[str, str] = {}
     parser = OverridesParser.create()
     for text in overrides:
         try:
@@ -146,22 +150,27 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
         except HydraException as error:
             raise ConfigError(f"'{text}' is not an override. Write key=value or key=[a,b]. ({error})") from error
         key, value = override.key_or_group, _plain(override)
+        if key in first and key != "hydra.searchpath":
+            raise ConfigError(f"'{key}' is given twice: {first[key]} and {text}. Keep one of them.")
+        first[key] = text
         if key == "sweep":
             sweep = str(value)
         elif key in AXES:
             axes[key] = value
         elif key == "pool.size":
-            axes["pool_size"] = value
+            axes["pool_size"] = _size(value, text)
         elif key.startswith("cells."):
             cells[key.removeprefix("cells.")] = (value, text)
         elif key in extra:
             own[key] = value
+        elif key in OF_AGGREGATE:
+            continue
         elif key.split(".")[0] in SETTINGS:
             settings.append(text)
         elif key == "hydra.searchpath":
             folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
-            raise unknown("key", key, ["sweep", *AXES, "pool.size", *SETTINGS, *extra], where=text)
+            raise unknown("key", key, ["sweep", *AXES, "pool.size", *SETTINGS, *OF_AGGREGATE, *extra], where=text)
     if not sweep and "cells" not in axes:
         names = ", ".join(sorted(sweep_files()))
         raise ConfigError(
@@ -170,6 +179,13 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
     if "pool" in axes and "pool_size" in axes:
         raise ConfigError("pool= and pool.size= are both given. pool.size takes the place of pool; say one of them.")
     return Request(sweep, axes, tuple(settings), tuple(folders), own, cells)
+
+
+def _size(value: Any, text: str) -> int:
+    """The number of candidates that ``pool.size=`` gives."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 2:
+        raise ConfigError(f"{text}: pool.size is how many candidates a pool holds; give one whole number, 2 or more.")
+    return value
 
 
 def _plain(override: Any) -> Any:

@@ -1,5 +1,6 @@
 """From a pydantic error to one sentence: the file, the key, what is wrong, the nearest valid names."""
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,11 +24,42 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Confi
     elif first["type"] == "missing":
         text = f"{where}: the key '{key}' is missing."
     else:
-        value = repr(first["input"])
-        short = value if len(value) <= 60 else value[:57] + "…"
-        text = f"{where}: {key}: {first['msg']} (it is {short})."
+        text = f"{where}: {key + ': ' if key else ''}{_in_words(first)}."
     rest = len(problems) - 1
     return ConfigError(text + (f" And {rest} more problem{'s' if rest > 1 else ''}." if rest else ""))
+
+
+_WORDS = (
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    (", unable to parse string as an integer", ""),
+    (", unable to parse string as a number", ""),
+    (", got a number with a fractional part", ""),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("a valid string", "text"),
+    ("a valid boolean", "true or false"),
+    ("a valid tuple", "a list"),
+    ("a valid list", "a list"),
+    ("a valid dictionary", "keys with values"),
+)
+"""What pydantic says, and what people say."""
+
+
+def _in_words(problem: Any) -> str:
+    """What is wrong with a value; the value itself where the sentence is pydantic's, which does not name it."""
+    message = re.sub(r" or instance of \w+", "", problem["msg"].removeprefix("Value error, ").removesuffix("."))
+    if problem["type"] == "too_short":
+        name = next((str(part) for part in reversed(problem["loc"]) if not isinstance(part, int)), "")
+        return f"name at least one {name}".rstrip()
+    subject = re.match(r"[A-Z][a-z]+ (?=should )", message)
+    if not subject:
+        return message  # one of ours
+    for theirs, ours in _WORDS:
+        message = message.replace(theirs, ours)
+    value = repr(problem["input"])
+    short = value if len(value) <= 60 else value[:57] + "…"
+    return f"it {message[subject.end() :]}, and is {short}"
 
 
 def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:

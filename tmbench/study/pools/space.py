@@ -42,22 +42,23 @@ class PoolSpace:
         self,
         scenario: Scenario,
         rules: Mapping[str, PoolOption],
-        _kept: Mapping[tuple[str, str], int] | None = None,
+        kept: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         """Lay the lists of pools out.
 
         Args:
             scenario: the candidates of each query. A query with fewer than two has no pools.
             rules: by name.
-            _kept: (rule, query) → the size of the pools, of a scenario of which this is a part (``without_family``).
+            kept: for a part of a scenario, (rule, query) → the size of its pools in the whole. They keep it, or hold
+                all there is where that is less; pools that the whole could have and the part cannot are left out.
 
         Raises:
             ConfigError: for two rules that form the same pools, a rule whose pools leave a query fewer than two
-                candidates, a rule by size or by family where these are not known.
+                candidates, a rule by size or by family where these are not known; none of these with ``kept``.
         """
         self.scenario = scenario
         self.rules = dict(rules)
-        self._kept = _kept
+        self._kept = kept
         self._everybody: NDArray[np.bool_] = np.asarray(scenario.eligible.any(axis=0))
         self._sizes: dict[tuple[str, str], int] = {}
         self._of: dict[str, list[Formed]] = {query: [] for query in scenario.queries}
@@ -169,19 +170,35 @@ class PoolSpace:
         if self._kept is None or rule.rule == "all":
             size = pool_size(rule, candidates)
         else:
-            size = min(self._kept.get((name, query), 0), candidates)
+            size = min(self._kept[name, query], candidates)
         self._sizes[name, query] = size
         return size if size >= 2 else 0
+
+    def _refuse(self, why: str) -> None:
+        """Stop at pools that cannot be; return where they are to be left out, as in a part of a scenario.
+
+        Raises:
+            ConfigError: for the whole.
+        """
+        if self._kept is None:
+            raise ConfigError(why)
 
     def _add_subsets(self, name: str, rule: PoolOption) -> None:
         lists: dict[tuple[bytes, int], tuple[Subsets, NDArray[np.bool_]]] = {}
         for q, query in enumerate(self.scenario.queries):
             base = self._base(rule, q)
             size = self._size(name, rule, query, int(base.sum()))
-            if not size or self._has_twin(name, q, size):
+            if not size:
                 continue
-            least = size - int(base.sum() - self.scenario.eligible[q].sum())
-            if least < 2 and self._too_few(name, query, f"{size} of all {base.sum()}", q):
+            own = int(self.scenario.eligible[q].sum())
+            if twin := self._twin(query, size):
+                self._refuse(
+                    f"pool '{name}' and pool '{twin}' are the same for {self.scenario.query_axis} '{query}': {size} of "
+                    f"its {own} candidates. Leave one of them out."
+                )
+                continue
+            if size - (int(base.sum()) - own) < 2:
+                self._refuse(self._too_few(name, query, f"{size} of all {base.sum()}", own))
                 continue
             new = (Subsets(base, size, rule.most, rule.seed, self.scenario.candidates), self._nobody())
             pools, queries = lists.setdefault((base.tobytes(), size), new)
@@ -199,8 +216,11 @@ class PoolSpace:
             if key not in lists:
                 lists[key] = (self._distinct(name, self._listed(name, rule, base, size), query), self._nobody())
             pools, queries = lists[key]
-            ranked = (pools.pools & self.scenario.eligible[q]).sum(axis=1)
-            if not pools.count or (ranked.min() < 2 and self._too_few(name, query, f"some of all {base.sum()}", q)):
+            own = self.scenario.eligible[q]
+            if not pools.count:
+                continue
+            if (pools.pools & own).sum(axis=1).min() < 2:
+                self._refuse(self._too_few(name, query, f"some of all {base.sum()}", int(own.sum())))
                 continue
             queries[q] = True
             self._of[query].append(Formed(name, pools))
@@ -209,8 +229,8 @@ class PoolSpace:
     def _listed(self, name: str, rule: PoolOption, base: NDArray[np.bool_], size: int) -> Listed:
         names, what = self.scenario.candidates, self.scenario.candidate_axis
         if rule.rule == "without_family":
-            if self._kept is None and not any(self.scenario.families):
-                raise ConfigError(
+            if not any(self.scenario.families):
+                self._refuse(
                     f"pool '{name}' leaves out one family at a time, and no {what} of {self.scenario.name} has a "
                     f"family. Give 'family' (a table: 'families'), or leave the pool out."
                 )
@@ -232,33 +252,21 @@ class PoolSpace:
         for formed in self._of[query]:
             rest &= ~formed.pools.holds(listed.pools, sizes)
             twin = twin or ("" if rest.any() else formed.rule)
-        if listed.count and twin and self._kept is None:
-            raise ConfigError(
+        if listed.count and twin:
+            self._refuse(
                 f"pool '{name}' forms no pool for {self.scenario.query_axis} '{query}' that pool '{twin}' does not "
                 "form. Leave one of them out."
             )
         return Listed(listed.pools[rest])
 
-    def _has_twin(self, name: str, query: int, size: int) -> bool:
-        """Whether an earlier rule forms pools of this size; two that do are refused: each setup counts once."""
-        own = int(self.scenario.eligible[query].sum())
-        for formed in self._of[self.scenario.queries[query]]:
-            if not isinstance(formed.pools, Subsets) or formed.pools.size != size:
-                continue
-            if self._kept is not None:
-                return True
-            raise ConfigError(
-                f"pool '{name}' and pool '{formed.rule}' are the same for {self.scenario.query_axis} "
-                f"'{self.scenario.queries[query]}': {size} of its {own} candidates. Leave one of them out."
-            )
-        return False
+    def _twin(self, query: str, size: int) -> str:
+        """The earlier rule that forms pools of this size for the query: each setup counts once."""
+        formed = (one for one in self._of[query] if isinstance(one.pools, Subsets) and one.pools.size == size)
+        return next((one.rule for one in formed), "")
 
-    def _too_few(self, name: str, query: str, what: str, place: int) -> bool:
-        """Refuse pools that leave a query nothing to rank. Where a family was taken out they are only left out."""
-        if self._kept is not None:
-            return True
-        axis, own = self.scenario.query_axis, int(self.scenario.eligible[place].sum())
-        raise ConfigError(
+    def _too_few(self, name: str, query: str, what: str, own: int) -> str:
+        axis = self.scenario.query_axis
+        return (
             f"pool '{name}' leaves {axis} '{query}' fewer than two candidates: its pools are {what} candidates of "
             f"{self.scenario.name}, and '{query}' has {own} of these. Leave this {axis} out, or form pools from each "
             f"{axis}'s own candidates (among: query)."

@@ -6,7 +6,7 @@ Three forms are recognised from the columns (``tmbench.study.tables.options.COLU
   variant, part, sample_seed, implementation, value, flags), a value a row;
 - *joined*: one table, a score a row beside its truth (source, target, metric, score, truth);
 - *wide*: one table, a cell a row and a column a metric (source, target, truth, logme, leep, …). Tidy scores may be wide
-  as well.
+  as well. A column that nothing claims is a metric if it holds a number, or, beside such ones, nothing at all.
 
 Both joined and wide tables may have one column of truth for each recipe (``truths: {full: COLUMN}``). The axes are the
 values of the table in order of first appearance; columns that are not there get one neutral value (recipe ``default``,
@@ -18,6 +18,7 @@ with a warning. Whatever cannot be read at all is one :class:`ConfigError`.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -57,25 +58,29 @@ POLICIES = {
     "queries_with_one_candidate": "queries with nothing to rank: they stay",
     "unknown_sizes": "candidates without a size, where others have one: no baseline source_size",
     "unknown_source_accuracies": "the same of source_accuracy",
+    "truths_no_proportion": "cells with a test size and a truth below 0 or above 1: the size gives no noise ceiling",
     "text_facts": "sizes, source accuracies and test sizes that are text or ±inf: unknown",
 }
 """What ``Cells.counts`` counts, where it is above 0, and what was done with it."""
 
 
-def read_cells(option: CellsOption, where: str = "cells", warnings: list[str] | None = None) -> list[Cells]:
+def read_cells(
+    option: CellsOption, where: str = "cells", warnings: list[str] | None = None, beside: Path | None = None
+) -> list[Cells]:
     """The cells of each scenario in the table that ``option`` names.
 
     Args:
         option: how the table is read; :func:`cells_option` makes one from the command line.
         where: the option's file, for messages.
         warnings: sentences for the user are appended to it: text that was no number, columns that were not read, …
+        beside: the folder of the option's file, where its tables are looked up before the working directory.
 
     Raises:
         ConfigError: for a file that cannot be read, a form that cannot be recognised, names that do not exist, and
             rows that contradict each other.
     """
     notes: list[str] = [] if warnings is None else warnings
-    places = locate(option, where)
+    places = locate(option, where, beside)
     loaded = load(option, places, notes)
     _check_names(loaded, option, where)
     every_axes = read_axes(places.axes) if places.axes else {}

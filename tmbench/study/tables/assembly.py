@@ -61,6 +61,8 @@ class Assembly:
         sizes, sizes_of_candidates = self._sizes(), self.direction == "source_selection"
         stored = self._with_baselines(stored, present, sizes)
         self._warn_of_case(recipes, levels, stored)
+        test_sizes = self._test_sizes(present)
+        self._check_proportions(truth, test_sizes)
         return Cells(
             scenario=self.scenario,
             direction=self.direction,
@@ -80,7 +82,7 @@ class Assembly:
             # A source is a candidate in source selection only.
             sizes=np.array([sizes.get(name, np.nan) for name in candidates]) if sizes_of_candidates else None,
             query_families=self._families("query_family", queries, self.option.query_families),
-            test_sizes=self._test_sizes(present),
+            test_sizes=test_sizes,
             combined=combined,
             truth_measure=measure,
             seeds=seeds,
@@ -207,6 +209,21 @@ class Assembly:
             if target in row:
                 sizes[row[target]] = size
         return np.where(present, sizes if self.direction == "source_selection" else sizes.T, np.nan)
+
+    def _check_proportions(self, truth: Array, test_sizes: Array) -> None:
+        """Of a test set's size the noise of a proportion follows, and of nothing else."""
+        known = ~np.isnan(truth) & ~np.isnan(test_sizes)[..., None]
+        wrong = known & ((truth < 0) | (truth > 1))
+        self.counts["truths_no_proportion"] = int(wrong.any(axis=(0, 3)).sum())
+        if wrong.any():
+            high, low = truth[wrong].max(), truth[wrong].min()
+            found, mend = (
+                (f"largest {high:g}", "; divide percentages by 100") if high > 1 else (f"smallest {low:g}", "")
+            )
+            self.notes.append(
+                f"{self.scenario}: truths are not proportions ({found}): no noise ceiling follows from the test sizes"
+                f"{mend}."
+            )
 
     def _warn_of_case(self, recipes: tuple[str, ...], levels: tuple[str, ...], stored: Stored) -> None:
         """Names that differ only by case are kept, and probably one thing."""

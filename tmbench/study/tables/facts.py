@@ -121,8 +121,21 @@ def texts_of(tables: Sequence[Rows], key: str, owner: str) -> dict[str, str]:
         names = view.names(key)
         filled = np.array([bool(name) for name in names.names])
         used = used[filled[names.codes[used]]]
-        _gather(found, view, used, [names.names[code] for code in names.codes[used]], key, [owner])
+        try:
+            _gather(found, view, used, [names.names[code] for code in names.codes[used]], key, [owner])
+        except ConfigError as error:
+            raise ConfigError(f"{error} {_of_whom(key, owner, view.place(key) or key)}") from error
     return {owner: text for (owner,), text in found.items()}
+
+
+def _of_whom(key: str, owner: str, column: str) -> str:
+    """Whose families the two columns hold, for those who mixed them up."""
+    other = "query_family" if key == "family" else "family"
+    of_other = "target" if owner == "source" else "source"
+    direction = "source_selection" if (key == "family") == (owner == "source") else "target_selection"
+    return (
+        f"In {direction} '{key}' is the {owner}'s, and the {of_other}'s is '{other}' (cells.columns.{other}={column})."
+    )
 
 
 def _gather(

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import re
 from collections import Counter
@@ -55,28 +56,70 @@ class Places:
         path = self.joined
         if path is None:
             assert self.truths is not None
-            path = self.truths.resolve().parent
-        return path.name.split(".")[0] or "cells"
+            path = self.truths.parent
+        return name_of(path) or "cells"
 
 
-def locate(option: CellsOption, where: str) -> Places:
+def name_of(path: Path) -> str:
+    """What a file or folder of cells is called: ``results/A/cells``, as tmbench writes them, is A."""
+    path = path.expanduser()
+    if path.is_dir():
+        path = path.resolve()
+        path = path.parent if path.name == "cells" else path
+    return path.name.split(".")[0]
+
+
+def content_of(option: CellsOption, where: str, beside: Path | None = None) -> str:
+    """The SHA-256 of the tables that ``option`` names, wherever they lie; arguments as of :func:`locate`."""
+    places = locate(option, where, beside)
+    digest = hashlib.sha256()
+    for path in (places.joined, places.truths, places.scores, places.axes):
+        if path is not None:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def locate(option: CellsOption, where: str, beside: Path | None = None) -> Places:
     """The files that ``option`` names.
 
+    Args:
+        option: how a table is read.
+        where: its file, for messages.
+        beside: the folder of its file. What it names is looked up there first, then in the working directory.
+
     Raises:
-        ConfigError: when it names none or both kinds, or a folder without truths.* and scores.*.
+        ConfigError: when it names none or both kinds, what is in neither folder, or a folder without truths.* and
+            scores.*.
     """
-    folder = shipped("results/published") if option.published else Path()
     if bool(option.file) == bool(option.files):
         which = "both 'file' and 'files'" if option.file else "neither 'file' nor 'files'"
         raise ConfigError(f"{where}: {which} given. Say file: TABLE, or files: {{truths: TABLE, scores: TABLE}}.")
     if option.files:
-        truths, scores = (folder / Path(name).expanduser() for name in (option.files.truths, option.files.scores))
+        truths, scores = (_found(name, option, where, beside) for name in (option.files.truths, option.files.scores))
         return Places(truths=truths, scores=scores)
-    path = folder / Path(option.file).expanduser()
+    path = _found(option.file, option, where, beside)
     if not path.is_dir():
         return Places(joined=path)
     axes = path / "axes.csv"
     return Places(truths=_inside(path, "truths"), scores=_inside(path, "scores"), axes=axes if axes.is_file() else None)
+
+
+def _found(name: str, option: CellsOption, where: str, beside: Path | None) -> Path:
+    """Where a file or folder lies that the option names."""
+    path = Path(name).expanduser()
+    if option.published:
+        return shipped("results/published") / path
+    if beside is None or path.is_absolute():
+        return path
+    places = [beside / path, path]
+    if found := next((place for place in places if place.exists()), None):
+        return found
+    names = [other.name for place in places if place.parent.is_dir() for other in place.parent.iterdir()]
+    close = nearest(path.name, names)
+    raise ConfigError(
+        f"{where}: there is no file {name}, neither beside this option file in {beside} nor in the working directory "
+        f"{Path.cwd()}." + (f" Nearest: {', '.join(dict.fromkeys(close))}." if close else "")
+    )
 
 
 def _inside(folder: Path, stem: str) -> Path:

@@ -1,6 +1,6 @@
 """The forms that a table of cells may have, recognised from its columns: tidy, joined or wide → rows of one form."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,9 +123,20 @@ def _score_columns(view: View, joined: bool, truth: set[str]) -> tuple[bool, lis
         return True, [] if column is None or (joined and column in truth) else [column]
     if view.option.metrics:
         return False, [column for column in view.option.metrics if column in view.table.columns]
-    taken = {*truth, *COLUMNS, *(view.option.columns.values())}
-    free = [column for column in view.table.columns if column not in taken]
-    return False, [column for column in free if np.isin(view.values(column).holds, (NUMBER, INFINITE)).any()]
+    holds = {column: view.values(column).holds for column in _free(view, truth)}
+    numbers = [column for column in holds if np.isin(holds[column], (NUMBER, INFINITE)).any()]
+    # A column without any content among these is a metric that nobody could compute: all its scores are missing.
+    return False, [column for column in holds if column in numbers or (numbers and _empty(view, column))]
+
+
+def _free(view: View, truth: Iterable[str]) -> list[str]:
+    """The columns that nothing claims."""
+    taken = {*truth, *COLUMNS, *view.option.columns.values(), *view.option.truths.values()}
+    return [column for column in view.table.columns if column not in taken]
+
+
+def _empty(view: View, column: str) -> bool:
+    return bool((view.values(column).holds == EMPTY).all())
 
 
 def _note_columns(
@@ -156,7 +167,11 @@ def _unrecognised(views: Sequence[View], lacking: list[str], truth: bool, score:
         looked.append("'score'")
         settings.append(f"columns.score={_guess('score', every)}")
     elif not score:
-        looked.append("'metric' with 'score' (or a column for each metric: metrics=[COLUMN,…])")
+        beside = ", ".join(_free(views[-1], ()))
+        looked.append(
+            "'metric' with 'score' (or a column for each metric: metrics=[COLUMN,…]"
+            + (f"; none of these holds a number: {beside})" if truth and not lacking and beside else ")")
+        )
         guess = {key: _guess(key, every) for key in ("metric", "score")}
         if "COLUMN" not in guess.values() and guess["metric"] != guess["score"]:
             settings += [f"columns.{key}={column}" for key, column in guess.items()]

@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from tmbench.errors import ConfigError, unknown
 from tmbench.study.validation import explain
@@ -95,6 +104,17 @@ class CellsOption(BaseModel):
         for name in value:
             if name not in COLUMNS:
                 raise ValueError(str(unknown("column", name, COLUMNS)))
+        return value
+
+    @field_validator("truths")
+    @classmethod
+    def _one_place_of_truth(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if value and (column := info.data.get("columns", {}).get("truth")):
+            recipe, other = next(iter(value.items()))
+            raise ValueError(
+                f"columns.truth={column} and truths.{recipe}={other} both say where the truth stands. Keep one: "
+                "columns.truth for one recipe, truths.RECIPE=COLUMN for each of several"
+            )
         return value
 
     @field_validator("families", "query_families")
