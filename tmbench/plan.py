@@ -81,9 +81,11 @@ def tables_text(facts: dict[str, Any], study: Study) -> str:
 
 
 def _scenarios(scenarios: Sequence[dict[str, Any]]) -> str:
+    from tmbench.stats.cells import axes_of
+
     shown = []
     for one in scenarios:
-        query, candidate = ("target", "source") if one["direction"] == "source_selection" else ("source", "target")
+        query, candidate = axes_of(one["direction"])
         ranked, ranked_for = _count(one["candidates"], candidate), _count(one["queries"], query)
         shown.append(f"{one['name']}: {ranked} ranked for {ranked_for}")
     return "; ".join(shown)

@@ -66,7 +66,9 @@ def _setup(options: Any) -> int:
     if options.json:
         print(json.dumps({"sweep": study.plan.sweep.name, **asdict(setup)}, indent=2))
         return 0
-    query, candidate = ("target", "source") if setup.direction == "source_selection" else ("source", "target")
+    from tmbench.stats.cells import axes_of
+
+    query, candidate = axes_of(setup.direction)
     lines = [
         f"setup {number} of {study.plan.sweep.name} · {setup.scenario}",
         f"id        {setup.id}",

@@ -27,6 +27,7 @@ cells                  target, source, family, size, random_start, truth and its
 
 from dataclasses import fields
 
+from tmbench.stats.cells import axes_of
 from tmbench.stats.reliability import Reliability
 
 BASE = ("scenario", "recipe", "level", "direction")
@@ -86,4 +87,4 @@ INDEPENDENT = "independent queries"
 
 def query_word(direction: str) -> str:
     """What a query is: a target when sources are ranked, a source when targets are."""
-    return "target" if direction == "source_selection" else "source"
+    return axes_of(direction)[0]

@@ -20,6 +20,12 @@ KINDS = ("metric", "variant", "baseline")
 DIRECTIONS = ("source_selection", "target_selection")
 """What is ranked: sources for a target (the query), or targets for a source."""
 
+
+def axes_of(direction: str) -> tuple[str, str]:
+    """What the queries and what the candidates are: ``("target", "source")`` where sources are ranked."""
+    return ("target", "source") if direction == "source_selection" else ("source", "target")
+
+
 Combine = Callable[[Array], Array]
 """Parts of a score (S, P, n), over the n candidates of each pool → scores (S, n)."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.cells import INAPPLICABLE, Cells
+from tmbench.stats.cells import INAPPLICABLE, Cells, axes_of
 from tmbench.study.sweep import Sweep
 
 
@@ -31,7 +31,7 @@ def parts(sweep: Sweep, cells: Cells) -> list[Cells]:
 
 def _left(sweep: Sweep, cells: Cells) -> NDArray[np.bool_]:
     """(R, L, Q, N) what no rule excludes."""
-    queries, candidates = ("target", "source") if cells.direction == "source_selection" else ("source", "target")
+    queries, candidates = axes_of(cells.direction)
     axes = {"recipe": cells.recipes, "level": cells.levels, queries: cells.queries, candidates: cells.candidates}
     left = np.ones([len(names) for names in axes.values()], dtype=bool)
     for rule in sweep.exclude:

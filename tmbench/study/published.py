@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tmbench.errors import ConfigError, NothingMatched, unknown
-from tmbench.stats.cells import MISSING, OK, Cells
+from tmbench.stats.cells import MISSING, OK, Cells, axes_of
 from tmbench.study.compose import OptionFolders, Options, UserTable, describe_options
 from tmbench.study.compose import validated as validated_option
 from tmbench.study.exclusion import parts
@@ -144,7 +144,7 @@ def chosen(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str] = FILTER
         wanted = {axis: _wanted(getattr(sweep, axis), _names(cells, axis)) for axis in FILTERS}
         if any(found == [] for found in wanted.values()):
             continue
-        queries, candidates = _axes(cells)
+        queries, candidates = axes_of(cells.direction)
         part = cells.only(
             queries=wanted[queries],
             candidates=wanted[candidates],
@@ -214,14 +214,9 @@ def _check_names(sweep: Sweep, every: Sequence[Cells], checked: Sequence[str]) -
                     raise unknown(axis, name, known[axis], where=f"{where}, exclude")
 
 
-def _axes(cells: Cells) -> tuple[str, str]:
-    """Which axis the queries and which the candidates are."""
-    return ("target", "source") if cells.direction == "source_selection" else ("source", "target")
-
-
 def _names(cells: Cells, axis: str) -> Sequence[str]:
     """The names along an axis of a sweep."""
-    queries, candidates = _axes(cells)
+    queries, candidates = axes_of(cells.direction)
     return {
         queries: cells.queries,
         candidates: cells.candidates,

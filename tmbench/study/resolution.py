@@ -13,6 +13,7 @@ from typing import Any
 
 from tmbench.functions import portable
 from tmbench.identity import content_id
+from tmbench.stats.cells import axes_of
 from tmbench.study.compose import Options
 from tmbench.study.setups import Setup
 from tmbench.study.sweep import Sweep
@@ -76,7 +77,7 @@ def _of_table(options: Options, setup: Setup, origin: str) -> tuple[list[str], d
 
 def _of_options(options: Options, setup: Setup) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """A setup that the study runs itself: the query, the candidates, the level, and the recipe of each task."""
-    query, candidate = ("target", "source") if setup.direction == "source_selection" else ("source", "target")
+    query, candidate = axes_of(setup.direction)
     overrides = [f"+{query}={setup.query}"]
     config: dict[str, Any] = {query: options.raw[query, setup.query], candidate: {}, "recipe": {}}
     for name in setup.ranked:

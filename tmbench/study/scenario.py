@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.cells import Cells, common_candidates
+from tmbench.stats.cells import Cells, axes_of, common_candidates
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Scenario:
     @property
     def query_axis(self) -> str:
         """What a query is: ``target`` or ``source``."""
-        return "target" if self.direction == "source_selection" else "source"
+        return axes_of(self.direction)[0]
 
     @property
     def candidate_axis(self) -> str:
         """What a candidate is: ``source`` or ``target``."""
-        return "source" if self.direction == "source_selection" else "target"
+        return axes_of(self.direction)[1]
 
     def without_family(self, family: str) -> "Scenario":
         """The same with the candidates of one family taken out."""

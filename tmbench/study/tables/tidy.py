@@ -9,7 +9,7 @@ import numpy as np
 
 from tmbench.files import whole_file
 from tmbench.stats.baselines import STATIC
-from tmbench.stats.cells import INAPPLICABLE, Cells, Combine
+from tmbench.stats.cells import INAPPLICABLE, Cells, Combine, axes_of
 from tmbench.study.tables.facts import AXES_COLUMNS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _scores(cells: Cells) -> "pd.DataFrame":
 
 def _axes(cells: Cells) -> list[dict[str, Any]]:
     """The rows of axes.csv."""
-    queries, candidates = ("target", "source") if cells.direction == "source_selection" else ("source", "target")
+    queries, candidates = axes_of(cells.direction)
     assert cells.sizes is not None
     sizes = cells.sizes if cells.direction == "source_selection" else np.full(len(cells.candidates), np.nan)
     empty = dict.fromkeys(AXES_COLUMNS, "")
