@@ -76,7 +76,7 @@ def test_a_wrong_size_in_a_file_is_one_problem(tmp_path):
     ("words", "says", "not_said"),
     [
         (["pool.size=100"], "pool.size is 6 at most here", "pool=all"),
-        (["pool=all", "source=m1"], "at most 1 candidates of a target .* and a pool needs two", "pool=all"),
+        (["pool=all", "source=m1"], "at most 1 candidate of a target .* and a pool needs two", "pool=all"),
         (["pool=leave_5_out"], "pool=leave_5_out forms no pool of two .* or say pool=all", "pool.size"),
     ],
 )

@@ -89,7 +89,7 @@ class Plan:
         most = max((int(scenario.eligible.sum(axis=1).max(initial=0)) for scenario in scenarios), default=0)
         queries = " or ".join(dict.fromkeys(scenario.query_axis for scenario in scenarios)) or "query"
         candidates = " or ".join(f"{axis}s" for axis in dict.fromkeys(s.candidate_axis for s in scenarios))
-        found = f"at most {most} candidates of a {queries} can be scored by all compared metrics"
+        found = f"at most {most} candidate{'s' * (most != 1)} of a {queries} can be scored by all compared metrics"
         add = f"Add {candidates or 'candidates'}, or leave out a metric"
         if self.sweep.pool_size and most >= 2:
             return f"{found}, so that pool.size is {most} at most here. {add}."

@@ -145,7 +145,9 @@ def _note_columns(
     """Say which columns were taken for metrics unasked, and which were not read."""
     scores = views[-1]
     if not long and not scores.option.metrics:
-        notes.append(f"{scores.table.path}: taken for metrics: {', '.join(columns)}. 'metrics' says it otherwise.")
+        notes.append(
+            f"{scores.table.path}: taken for metrics: {', '.join(columns)}. cells.metrics=[…] says it otherwise."
+        )
     for view in views:
         known = {*truth, *columns, *(place for key in COLUMNS if (place := view.place(key)) is not None)}
         if unread := [column for column in view.table.columns if column not in known]:
@@ -161,7 +163,7 @@ def _unrecognised(views: Sequence[View], lacking: list[str], truth: bool, score:
     settings = [f"columns.{key}={_guess(key, every)}" for key in lacking]
     long = next((view.place("metric") for view in views if view.place("metric")), None)
     if not truth:
-        looked.append("'truth' (or a column for each recipe: truths.RECIPE=COLUMN)")
+        looked.append("'truth' (or a column for each recipe: cells.truths.RECIPE=COLUMN)")
         settings.append(f"truths.full={_guess('truth', every)}")
     if not score and long:
         looked.append("'score'")
@@ -169,7 +171,7 @@ def _unrecognised(views: Sequence[View], lacking: list[str], truth: bool, score:
     elif not score:
         beside = ", ".join(_free(views[-1], ()))
         looked.append(
-            "'metric' with 'score' (or a column for each metric: metrics=[COLUMN,…]"
+            "'metric' with 'score' (or a column for each metric: cells.metrics=[COLUMN,…]"
             + (f"; none of these holds a number: {beside})" if truth and not lacking and beside else ")")
         )
         guess = {key: _guess(key, every) for key in ("metric", "score")}
