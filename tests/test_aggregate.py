@@ -137,3 +137,24 @@ def test_a_function_that_combines_parts_wrongly_is_named(zoo, capsys):
     assert "combine function of metric 'a' gave float64 of shape" in capsys.readouterr().err
     assert aggregate([*words[:-1], "cells.combine.a=combine.py:nothing", "cells.combine.b=combine.py:nothing"]) == 2
     assert "combine function of metric 'a' gave NaN" in capsys.readouterr().err
+
+
+def test_what_reading_found_stands_under_every_table(zoo, capsys):
+    lines = Path("zoo.csv").read_text().splitlines()
+    lines[1] = lines[1].rpartition(",")[0] + ","  # an empty score
+    lines[2] = lines[2].rpartition(",")[0] + ",high"  # text
+    lines[3] = lines[3].rpartition(",")[0] + ",-inf"
+    Path("zoo.csv").write_text("\n".join([*lines, lines[-1]]))  # a row twice
+    code, _, err = said(capsys, "bootstrap=0")
+    assert code == 0
+    assert "high" in err
+    counts = pandas.read_csv("results/zoo/tables/counts.csv").set_index("what")["count"]
+    found = {"duplicate_rows": 1, "empty_scores": 1, "text_scores": 1, "infinite_scores": 1}
+    assert {name: counts[name] for name in found} == found
+    assert counts["missing scores"] == 2
+    for path in Path("results/zoo/tables").glob("*.md"):
+        text = path.read_text()
+        for name in found:
+            assert f"1 {name.replace('_', ' ')}" in text, path.name
+    for path in Path("results/zoo/tables").glob("*.tex"):
+        assert "1 infinite scores" in path.read_text(), path.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,13 @@ MOST_NAMED = 6
 def captions(scenes: Sequence[Scene], tables: dict[str, DataFrame], resampling: Resampling) -> dict[str, str]:
     """The caption of each of ``tables``, one paragraph without markup."""
     setups, brief, field = _setups(scenes), _setups(scenes, apart=False), _fields(scenes)
+    reading = _reading(scenes)
     intervals = " ".join(interval_sentences(scenes, resampling))
     found = {}
     for name, table in tables.items():
         sentences = [f"{TITLES.get(name, name)}.", ABOUT.get(name, "")]
         sentences += [field] if name in FIELD else []
-        sentences += [setups if name in APART else brief, _absent(name, table)]
+        sentences += [setups if name in APART else brief, reading, _absent(name, table)]
         sentences += [intervals] if name in INTERVALS else []
         if name == "stability" and resampling.draws > PAIR_DRAWS:
             sentences.append(f"{PAIR_DRAWS:,} resamplings where the query itself varies.")
@@ -153,6 +155,16 @@ def _setups(scenes: Sequence[Scene], apart: bool = True) -> str:
         listed = [f"{name} {setups:,}, {missing:,} missing" for name, (setups, missing) in counted.items()]
         text += ": " + "; ".join(listed)
     return text + "."
+
+
+def _reading(scenes: Sequence[Scene]) -> str:
+    """What reading the cells found and how often, each once a scenario however many scenes that has."""
+    by_scenario = {scene.cells.scenario: scene.cells.counts for scene in scenes}
+    total: Counter[str] = Counter()
+    for counts in by_scenario.values():
+        total.update(counts)
+    listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in total.items() if number]
+    return f"In the cells: {', '.join(listed)} (see counts)." if listed else ""
 
 
 def _fields(scenes: Sequence[Scene]) -> str:
