@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.report.contract import INDEPENDENT
+from tmbench.report.contract import INDEPENDENT, Row
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.cells import INAPPLICABLE, MISSING, Array, Cells
-from tmbench.stats.outcomes import Slice
+from tmbench.stats.outcomes import ALL, Slice
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tmbench.report.tables import Scene
-
-Row = dict[str, Any]
-
-ALL = "all"
 
 
 def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str], split: bool) -> Iterator[Row]:

@@ -26,9 +26,13 @@ cells                  target, source, family, size, random_start, truth and its
 """
 
 from dataclasses import fields
+from typing import Any
 
 from tmbench.stats.cells import axes_of
 from tmbench.stats.reliability import Reliability
+
+Row = dict[str, Any]
+"""A row of a table by column."""
 
 BASE = ("scenario", "recipe", "level", "direction")
 """What a row is about."""

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tmbench.report.contract import BASE
+from tmbench.report.contract import BASE, Row
 from tmbench.stats.baselines import RANDOM
-from tmbench.stats.bootstrap import Resampling, mean_of_sums
+from tmbench.stats.bootstrap import Resampling, mean_of_values
 from tmbench.stats.cells import Array, Cells
 from tmbench.stats.measures import Measure
 from tmbench.stats.outcomes import Evaluation
 from tmbench.stats.per_query import COMMON, per_query
 from tmbench.stats.reliability import reliability
-
-Row = dict[str, Any]
 
 MOST_POOLED = 3_000
 """Rank correlations compare every pair of points: with more of them than this the pooled value is left empty."""
@@ -48,8 +46,7 @@ def _by_candidates(cells: Cells, groups: list[Row], resampling: Resampling) -> I
     for column, rows in enumerate(collected.values()):
         for row in rows:
             values[place[row["query"]], column] = row["value"]
-    there = ~np.isnan(values)
-    estimate = mean_of_sums(np.where(there, values, 0.0), there.astype(np.float64), cells.query_families, resampling)
+    estimate = mean_of_values(values, cells.query_families, resampling)
     for column, (key, rows) in enumerate(collected.items()):
         yield {
             **dict(zip(keys, key, strict=True)),

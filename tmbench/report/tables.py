@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmbench.report.contract import COLUMNS, SPLIT, query_word
+from tmbench.report.contract import COLUMNS, SPLIT, Row, query_word
 from tmbench.stats.bootstrap import Resampling, mean_of_sums
 from tmbench.stats.cells import Array, Cells
 from tmbench.stats.convergence import convergence
 from tmbench.stats.entropy import candidate_entropies, metric_entropies
 from tmbench.stats.jackknife import jackknife_interval
 from tmbench.stats.measures import Measure
-from tmbench.stats.outcomes import Slice
+from tmbench.stats.outcomes import ALL, Slice
 from tmbench.stats.pairwise import duels
 from tmbench.stats.stability import Stability, stability, stability_across
 from tmbench.stats.tally import StudyTally, Tally
@@ -24,11 +24,7 @@ from tmbench.stats.win_rate import WinRate, win_rate
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Row = dict[str, Any]
-
 NO_INTERVALS = Resampling(0)
-
-ALL = "all"
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,8 +34,8 @@ def write_report(
     """Write ``out``/tables, ``out``/figures, ``out``/report.html and ``out``/provenance.json.
 
     Each table is there as CSV, Markdown and LaTeX, each figure as SVG and PNG. They are the same, byte for byte,
-    whenever their numbers are; times and hosts stand in the provenance alone, and so does the list of ``files``. What
-    an earlier report listed there and this one does not write is removed; files of yours stay.
+    whenever their numbers are; times and hosts stand in the provenance, which the page shows. The provenance also lists
+    the ``files``: what an earlier report listed there and this one does not write is removed; files of yours stay.
 
     Args:
         out: the folder, made where it does not exist.

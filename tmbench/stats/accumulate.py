@@ -16,7 +16,7 @@ from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.cells import Array, Cells
 from tmbench.stats.entropy import rank_sums
 from tmbench.stats.measures import Measure
-from tmbench.stats.outcomes import Evaluation, Outcomes, PoolChunk, Slice, ranking_directions
+from tmbench.stats.outcomes import ALL, Evaluation, Outcomes, PoolChunk, Slice, ranking_directions
 from tmbench.stats.pairwise import duel_sums
 from tmbench.stats.stability import PairDraws, across_sums, pair_draws, stability_sums
 from tmbench.stats.tally import Across, StudyTally, Sums, Tally, add
@@ -27,9 +27,6 @@ MOST_METRICS = 62
 
 VALUES_AT_A_TIME = 1 << 21
 """A chunk is split so that its largest array has about so many numbers (16 MB); what is read stays in the caches."""
-
-ALL = "all"
-"""Stands in a table for the recipe or level that varies."""
 
 
 def tally_study(

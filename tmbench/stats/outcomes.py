@@ -21,6 +21,10 @@ EQUAL_DECIMALS = 12
 measure without bounds, such as regret, the decimals count from the largest value in the setup."""
 
 
+ALL = "all"
+"""Stands in the place of the recipe or level that varies, or where a row is about all of them."""
+
+
 class Slice(NamedTuple):
     """What a table row is about, before anything is averaged."""
 
