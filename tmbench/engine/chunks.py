@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tmbench.engine.units import Score, Unit
 from tmbench.files import whole_file
+from tmbench.sources.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ def _deal(units: Sequence[Unit], count: int) -> list[list[Unit]]:
 
 
 def _to_json(unit: Unit) -> str:
-    return json.dumps(asdict(unit), sort_keys=True)
+    return json.dumps(asdict(unit), sort_keys=True, default=lambda resources: resources.model_dump())
 
 
 def _from_json(text: str) -> Unit:
     content = json.loads(text)
+    content["resources"] = Resources(**content["resources"])
     content["scores"] = tuple(Score(**score) for score in content["scores"])
     return Unit(**content)

@@ -23,13 +23,6 @@ Died = Callable[[Unit, str], None]
 """Called with the unit that was in progress when a worker died, and what is known of the death."""
 
 
-def cores() -> int:
-    """The cores that this process may use, one worker each."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Runner(Protocol):
     """A place for workers."""
 

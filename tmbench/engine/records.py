@@ -21,7 +21,7 @@ from tmbench.files import StoreError, whole_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("id", "string"),  # of the unit, or of the score
     ("unit", "string"),  # the unit that made it
@@ -37,13 +37,23 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("log", "string"),
     ("seconds", "float64"),
     ("memory_mb", "float64"),  # the process's peak until then
+    ("gpu_memory_mb", "float64"),  # the same on the graphics processor
     ("host", "string"),
+    ("gpu", "string"),  # model of the graphics processor in use, "" on a CPU
+    ("gpus", "float64"),  # how many were held for the unit
+    ("job", "string"),  # SLURM's id of the job, of an array element ARRAY_INDEX
+    ("raw_job", "string"),  # SLURM's id of the element itself
+    ("versions", "string"),  # JSON object: Python and the libraries that results depend on
     ("commit", "string"),  # of tmbench, with + when the tree was dirty
     ("version", "string"),  # of tmbench
     ("run", "string"),
     ("finished", "string"),  # UTC, ISO 8601 with microseconds
     ("key", "string"),  # canonical JSON of what the id hashes
 )
+EMPTY: dict[str, Any] = {name: None if kind == "float64" else "" for name, kind in COLUMNS}
+SINCE_2 = frozenset({"gpu_memory_mb", "gpu", "gpus", "job", "raw_job", "versions"})
+FIRST_COLUMNS = frozenset(EMPTY) - SINCE_2
+"""What a shard of any schema version has; what it lacks of the rest is read as empty."""
 
 
 def _schema() -> "pa.Schema":
@@ -55,14 +65,13 @@ def _schema() -> "pa.Schema":
 
 def row(**values: Any) -> dict[str, Any]:
     """A record with every column; those not given are empty. ``flags`` and ``details`` become JSON."""
-    empty: dict[str, Any] = {name: None if kind == "float64" else "" for name, kind in COLUMNS}
-    surplus = set(values) - set(empty)
+    surplus = set(values) - set(EMPTY)
     if surplus:
         raise TypeError(f"a record has no column {sorted(surplus)}")
     for name in ("flags", "details"):
         values[name] = json.dumps(values.get(name) or ([] if name == "flags" else {}), sort_keys=True)
     values.setdefault("finished", datetime.now(UTC).isoformat(timespec="microseconds"))
-    return {**empty, **values}
+    return {**EMPTY, **values}
 
 
 class RecordWriter:
@@ -196,10 +205,10 @@ class Records:
                 table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
             except (OSError, pa.ArrowException):
                 table = None
-            if table is None or not {name for name, _ in COLUMNS} <= set(table.column_names):
+            if table is None or FIRST_COLUMNS.difference(table.column_names):
                 self.broken.append(path)  # cut short, or nothing that tmbench wrote
                 continue
-            self._add(table.to_pylist())
+            self._add([{**EMPTY, **record} for record in table.to_pylist()])
         return self
 
     def _add(self, rows: list[dict[str, Any]]) -> None:

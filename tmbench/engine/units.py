@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tmbench.functions import portable
 from tmbench.identity import content_id
+from tmbench.sources.resources import Resources
 
 Stage = Literal["pretrain", "features", "truth"]
 STAGES: tuple[Stage, ...] = ("pretrain", "features", "truth")
@@ -40,7 +41,8 @@ class Unit:
         name: for people; ``source``, ``target``, ``recipe`` and ``seed`` are its parts.
         key: what changes the result.
         config: what a worker needs: the resolved options.
-        minutes: estimated single-worker minutes.
+        minutes: estimated minutes of one worker.
+        resources: what the worker needs.
         after: id of the ``pretrain`` unit whose weights this one loads, or "".
         scores: what a features unit owes beside its pass.
     """
@@ -55,6 +57,7 @@ class Unit:
     recipe: str = ""
     seed: int = 0
     minutes: float = 0.0
+    resources: Resources = field(default_factory=Resources)
     after: str = ""
     scores: tuple[Score, ...] = field(default=())
 

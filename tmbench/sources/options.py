@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tmbench.sources.recipe import Recipe
+from tmbench.sources.resources import Resources
 from tmbench.targets.options import Target
 
 
@@ -81,15 +82,17 @@ class Source(Part):
         architecture: the network.
         input: what it is fed.
         weights: random, or pretrained by the study.
+        resources: what any work with it needs; a recipe may need more.
         family: sources of one family are not independent (one architecture, say).
         title: a few words for people.
     """
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"family", "title"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"family", "resources", "title"})
 
     architecture: Architecture
     input: Input
     weights: Annotated[RandomWeights | Pretraining, Field(discriminator="kind")]
+    resources: Resources = Resources()
     family: str = ""
     title: str = ""
 
@@ -100,7 +103,7 @@ class Source(Part):
 
     @property
     def minutes(self) -> float:
-        """Estimated single-core minutes of its pretraining."""
+        """Estimated minutes of its pretraining."""
         return self.weights.recipe.minutes if isinstance(self.weights, Pretraining) else 0.0
 
     @property

@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tmbench.sources.resources import Resources
+
 Rate = Annotated[float, Field(gt=0)]
 
 
@@ -26,12 +28,13 @@ class Recipe(BaseModel):
         augment: ``shift`` moves each image by up to two pixels.
         measure: what the truth is.
         version: raise it when the same values train differently.
-        minutes: estimated single-core minutes for one unit.
+        minutes: estimated minutes of one unit on the resources below.
+        resources: what fine-tuning by this recipe needs.
         title: a few words for people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"minutes", "title"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"minutes", "resources", "title"})
 
     task: Literal["classification"]
     trainable: Literal["head", "full"]
@@ -46,6 +49,7 @@ class Recipe(BaseModel):
     measure: Literal["accuracy"] = "accuracy"
     version: int = Field(default=1, ge=1)
     minutes: float = Field(default=1.0, ge=0)
+    resources: Resources = Resources()
     title: str = ""
 
     def key(self) -> dict[str, Any]:

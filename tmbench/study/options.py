@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tmbench.engine.options import Cluster
 from tmbench.features.options import Level
 from tmbench.functions import check_parameters, find_function
 from tmbench.metrics.options import MetricOption
@@ -111,27 +112,6 @@ class PoolOption(Option):
 
 def _listed(names: list[str]) -> str:
     return " and ".join(names) or "none"
-
-
-class Cluster(Option):
-    """Where units run.
-
-    ``workers`` 0 means one process a core. ``flush_seconds`` bounds the work that a killed worker loses beside the
-    unit in progress.
-    """
-
-    kind: Literal["debug", "local"]
-    workers: int = Field(default=0, ge=0)
-    chunk_minutes: float = Field(default=60.0, gt=0)
-    chunks_per_worker: int = Field(default=1, ge=1)
-    flush_seconds: float = Field(default=5.0, gt=0, le=10)
-
-    @property
-    def processes(self) -> int:
-        """How many worker processes run at a time; 0 is none, the work is done by the caller."""
-        from tmbench.engine.clusters import cores
-
-        return 0 if self.kind == "debug" else self.workers or cores()
 
 
 class Paths(Option):

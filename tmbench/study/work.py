@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tmbench.engine.passes import is_own, more_read, reads_own_data
 from tmbench.engine.units import Score, Unit, key_id, pretrain_key, unit_key
 from tmbench.metrics.registry import READS
-from tmbench.sources.options import Source
+from tmbench.sources.options import Pretraining, Source
 from tmbench.study.compose import Options
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ def pretrain_units(options: Options, cells: Sequence[tuple[str, str]]) -> list[U
     units = []
     for name in dict.fromkeys(source for source, _ in cells):
         source = options.source[name]
-        if source.pretrained_on is not None:
+        if isinstance(source.weights, Pretraining):
             key = pretrain_key(source.key())
             id = key_id(key)
             config = {"source": source.model_dump(mode="json")}
-            units.append(Unit(id, "pretrain", name, key, config, name, minutes=source.minutes))
+            needs = source.resources | source.weights.recipe.resources
+            units.append(Unit(id, "pretrain", name, key, config, name, minutes=source.minutes, resources=needs))
     return units
 
 
@@ -59,6 +60,7 @@ def features_units(plan: "Plan") -> list[Unit]:
                 source_name,
                 target_name,
                 minutes=0.02,
+                resources=source.resources,
                 after=_after(source),
                 scores=tuple(scores),
             )
@@ -132,6 +134,7 @@ def truth_units(plan: "Plan") -> list[Unit]:
                         recipe_name,
                         seed,
                         minutes=recipe.minutes,
+                        resources=source.resources | recipe.resources,
                         after=_after(source),
                     )
                 )
