@@ -1,9 +1,10 @@
 # make demo: the whole study on built-in data.   make test: the tests.   Each installs what it needs, once.
+# make slurm-up, slurm-down: a SLURM for tests/slurm on this machine (Debian, as root); without one they are skipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check slurm-up slurm-down clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tmbench run sweep=demo
@@ -16,6 +17,12 @@ check: $(VENV)/.developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+slurm-up:
+	tests/slurm/cluster up
+
+slurm-down:
+	tests/slurm/cluster down
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -5,9 +5,13 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
+
+from tmbench.engine.artifacts import write_artifact
 from tmbench.engine.records import row
 from tmbench.engine.units import Score, Unit, key_id, unit_key
 from tmbench.identity import canonical
+from tmbench.sources.checkpoints import Saved
 
 
 def unit(number, stage="truth", after="", does="", scores=0):
@@ -37,6 +41,9 @@ def perform(unit, bench):
     does, _, argument = unit.config["does"].partition(" ")
     if does == "sleep":
         time.sleep(float(argument))
+    if does == "weights":
+        time.sleep(float(argument))
+        write_artifact(bench.artifact("pretrain", unit.id), {"w": np.zeros(1)})
     if does == "raise":
         raise RuntimeError(argument or "as asked")
     if does == "die_once":  # dies the first time; the flag file remembers
@@ -46,9 +53,28 @@ def perform(unit, bench):
             os.kill(os.getpid(), signal.SIGKILL)
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    details = {"starts": _train(unit, bench, float(argument))} if does == "train" else {}
     rows = [
         row(id=unit.id, unit=unit.id, stage=unit.stage, name=unit.name, status="done", measure="accuracy",
-            value=float(unit.config["number"]), key=canonical(unit.key))
+            value=float(unit.config["number"]), details=details, key=canonical(unit.key))
     ]  # fmt: skip
     common = {"unit": unit.id, "stage": "score", "status": "done", "value": 1.0}
     return rows + [row(id=s.id, name=s.name, key=canonical(s.key), **common) for s in unit.scores]
+
+
+def _train(unit, bench, seconds):
+    """Take ``seconds`` of short steps, over as many workers as it takes; where each of them began."""
+    checkpoints = bench.checkpoints(unit)
+    saved = checkpoints.saved()
+    step, starts = (int(saved.arrays["step"][0]), saved.facts["starts"]) if saved else (0, [])
+    starts = [*starts, step]
+    while step < round(seconds / STEP):
+        time.sleep(STEP)
+        step += 1
+        if checkpoints.due():
+            checkpoints.save(Saved({"step": np.array([step])}, {"starts": starts}))
+    checkpoints.discard()
+    return starts
+
+
+STEP = 0.05

@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tmbench.study.cells import collect
 
     state = study.state()
-    if not any(unit.id in state.records.results for unit in plan.units if unit.stage == "truth"):
+    truths = (batch.ids for batch in plan.units.batches if batch.stage == "truth")
+    if all(state.records.done.keys().isdisjoint(ids) for ids in truths):
         raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    state.check_keys()
     cells, gaps = collect(plan, state.records)
     code = _report(study, [cells], state.records, gaps)
     from tmbench.status import notes
@@ -181,8 +183,7 @@ def provenance(study: Study, resampling: "Resampling", records: "Records | None"
 
 def _recorded(study: Study, records: "Records") -> dict[str, Any]:
     """What the records say of their making."""
-    ids = [id for unit in study.plan.units for id in (unit.id, *(score.id for score in unit.scores))]
-    rows = [records.results[id][0] for id in ids if id in records.results]
+    rows = [records.results[id][0] for id in study.plan.units.all_ids() if id in records.results]
     units = [row for row in rows if row["stage"] != "score"]
     return {
         "commits_of_records": sorted({row["commit"] for row in rows}),
@@ -201,9 +202,9 @@ def _recorded(study: Study, records: "Records") -> dict[str, Any]:
 def flag_rows(plan: "Plan", records: "Records") -> list[dict[str, Any]]:
     """How many cells of each metric bear each flag (``saturated``, ``degenerate``, ``not_converged``)."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for unit in plan.units:
-        for score in unit.scores:
-            for record in records.results.get(score.id, ())[:1]:
+    for batch in plan.units.batches:
+        for score, id in zip(batch.owed, batch.score_ids(0), strict=True):
+            for record in records.results.get(id, ())[:1]:
                 counts.update((score.level, score.metric, flag) for flag in json.loads(record["flags"]))
     slice_of = {"scenario": plan.sweep.name, "recipe": "all"}
     return [

@@ -9,6 +9,11 @@ VERBS = {
     "run": "do what is missing",
     "status": "what is done, running, failed and left",
     "aggregate": "records → tables, figures, one page",
+    "logs": "what a unit said and came to, and where it ran",
+    "cancel": "take a sweep's jobs out of SLURM's queue",
+    "doctor": "whether this machine or site can run a sweep",
+    "compact": "fold the many small files of records into one",
+    "gc": "delete what no plan refers to any more",
     "check": "hold metrics, your own too, to what every metric owes",
 }
 

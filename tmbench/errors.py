@@ -24,6 +24,15 @@ class NothingMatched(TmbenchError):
     exit_code = 3
 
 
+class Declined(TmbenchError):
+    """Nothing was done, because that was what the user wanted."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        """``text`` says what to type next."""
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """The valid names most like ``name``, best first; at most ``count``."""
     return difflib.get_close_matches(name, list(names), n=count, cutoff=0.4)

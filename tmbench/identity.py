@@ -6,6 +6,7 @@ machine and in every Python version, because the key is written as canonical JSO
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,41 @@ def canonical(key: Any) -> str:
 
 def content_id(key: Any) -> str:
     """32 hexadecimal digits (BLAKE2b, 128 bits) that name ``key``."""
-    text = f"tmbench:{HASH_VERSION}:{canonical(key)}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return _hash(canonical(key)).hexdigest()
+
+
+def _hash(text: str) -> "hashlib.blake2b":
+    return hashlib.blake2b(f"tmbench:{HASH_VERSION}:{text}".encode(), digest_size=16)
+
+
+class OpenKey:
+    """A key of which one entry is still open, for the ids of many values of it.
+
+    What stands before that entry is spelled and hashed once, what follows it spelled once: 100,000 ids of a key of
+    1 kB take 0.2 s, where spelling each key anew takes 2 s. The ids are those of :func:`content_id`.
+    """
+
+    def __init__(self, key: Mapping[str, Any], name: str) -> None:
+        """``key`` without its entry ``name``.
+
+        Raises:
+            TypeError: as :func:`canonical`, which see.
+        """
+        before = canonical({other: value for other, value in key.items() if other < name})[1:-1]
+        after = canonical({other: value for other, value in key.items() if other > name})[1:-1]
+        self._head = "{" + (f"{before}," if before else "") + f"{canonical(name)}:"
+        self._tail = (f",{after}" if after else "") + "}"
+        self._hash = _hash(self._head)
+
+    def spelled(self, value: str) -> str:
+        """The canonical JSON of the key with ``value``, which is canonical JSON itself."""
+        return f"{self._head}{value}{self._tail}"
+
+    def id(self, value: str) -> str:
+        """The id of that key."""
+        whole = self._hash.copy()
+        whole.update((value + self._tail).encode())
+        return whole.hexdigest()
 
 
 class Seeds:

@@ -103,11 +103,13 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
             "total": sum(counts[stage].values()),
             "done": counts[stage]["done"],
             "failed": counts[stage]["failed"],
-            "minutes_left": _minutes(state, stage),
+            "minutes_left": state.minutes_left(stage),
         }
         for stage in counts
     }
-    truths = Counter(unit.recipe for unit in plan.units if unit.stage == "truth")
+    truths: Counter[str] = Counter()
+    for batch in plan.units.batches:
+        truths.update({batch.recipe: len(batch.ids)} if batch.stage == "truth" else {})
     pools = sum(block.pools for block in plan.setups)
     return {
         "sweep": plan.sweep.name,
@@ -133,10 +135,6 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
         "cluster": plan.options.cluster.kind,
         "units": len(plan.units),
     }
-
-
-def _minutes(state: "State", stage: str) -> float:
-    return sum(u.minutes for u in state.units if u.stage == stage and state.status[u.id] not in ("done", "failed"))
 
 
 def _inapplicable(plan: "Plan") -> dict[str, int]:

@@ -14,44 +14,60 @@ if TYPE_CHECKING:
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sweep; exit 0 when all of it is done, else 1."""
+    """Run a sweep; exit 0 when all of it is done (or, on SLURM, in the queue), else 1."""
     command = parser(
         "run",
-        "Do what is missing. retry=failed (or a class of failure: retry=out_of_memory) tries failed units again.",
+        "Do what is missing. retry=failed (or a class of failure: retry=out_of_memory) tries failed units again. "
+        "With cluster=slurm the work goes into the queue and the command returns.",
     )
-    command.add_argument("--dry-run", action="store_true", help="list the units that would run, and stop")
+    command.add_argument("--dry-run", action="store_true", help="list the units or sbatch files, and stop")
+    command.add_argument("-n", type=_count, default=0, metavar="N", help="do only the first N chunks: -n 1 is a canary")
+    command.add_argument("--yes", action="store_true", help="spend a cluster's hours without asking")
+    command.add_argument("--wait", action="store_true", help="on SLURM: follow the jobs to their end")
     options = command.parse_intermixed_args(arguments)
     study = resolve(options, extra=("retry",))
     retry = _classes(study.extra.get("retry", ()))
     if study.published:
         print(nothing_to_run(study))
         return 0
+    cluster = study.plan.options.cluster
+    if options.dry_run and cluster.kind != "slurm":
+        return _dry_run(study, study.state().to_do(retry))
+    if not options.dry_run:
+        _check_vision(cluster.slurm.python if cluster.kind == "slurm" else "")
     from tmbench.engine.execution import Execution
 
-    state = study.state()
-    if options.dry_run:
-        return _dry_run(study, state.to_do(retry))
-    _check_vision()
-    cluster = study.plan.options.cluster
-    report = Execution(
-        state.units,
-        study.store,
-        study.out / "runs",
-        cluster.processes,
-        cluster.chunk_minutes,
-        cluster.chunks_per_worker,
-        cluster.flush_seconds,
-        frozen(study.plan),
-    ).start(retry)
-    return _finish(study, report)
+    units = study.state().units
+    execution = Execution(
+        units, study.store, study.out / "runs", cluster, frozen(study.plan), study.plan.sweep.name
+    )  # fmt: skip
+    if cluster.kind == "slurm":
+        from tmbench.engine.slurm.submission import Submission
+        from tmbench.submitting import on_slurm
+
+        report = on_slurm(study, Submission(execution, retry, options.n), options)
+        code = finish(study, report)
+        return 0 if report.submitted and not options.wait and not report.problems else code
+    register(study)
+    return finish(study, execution.start(retry, options.n))
 
 
-def _check_vision() -> None:
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        import argparse
+
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of chunks: give 1 or more")
+    return int(text)
+
+
+def _check_vision(elsewhere: str) -> None:
     """Say at once, and not in every worker's log, that the part which trains networks is not installed."""
     from importlib.util import find_spec
 
     from tmbench.errors import TmbenchError
 
+    if elsewhere:
+        return  # the workers' Python is another one, which `doctor` asks
     missing = [name for name in ("torch", "torchvision", "timm") if find_spec(name) is None]
     if missing:
         raise TmbenchError(f"run needs {', '.join(missing)}: pip install 'tmbench[vision]'. Nothing was started.")
@@ -59,13 +75,14 @@ def _check_vision() -> None:
 
 def _classes(value: Any) -> frozenset[str]:
     """The classes of failure that ``retry=`` names."""
-    from tmbench.engine.failures import CLASSES
+    from tmbench.engine.failures import CLASSES, SHORT
     from tmbench.errors import unknown
 
     names = [str(name) for name in (value if isinstance(value, list | tuple) else [value])]
+    names = [SHORT.get(name, name) for name in names]
     for name in names:
         if name not in CLASSES and name != "failed":
-            raise unknown("class of failure", name, ["failed", *CLASSES], where=f"retry={name}")
+            raise unknown("class of failure", name, ["failed", *CLASSES, *SHORT], where=f"retry={name}")
     return frozenset(names)
 
 
@@ -85,6 +102,13 @@ def frozen(plan: "Plan") -> dict[str, Any]:
     }
 
 
+def register(study: Study) -> None:
+    """Leave word in the store which units this plan has, so that ``gc`` keeps their artifacts."""
+    from tmbench.engine.plans import register
+
+    register(study.store, study.plan.sweep.name, study.command, study.plan.units)
+
+
 def _dry_run(study: Study, todo: "Sequence[Unit]") -> int:
     for unit in todo:
         scores = f"  + {len(unit.scores)} scores" if unit.scores else ""
@@ -94,7 +118,7 @@ def _dry_run(study: Study, todo: "Sequence[Unit]") -> int:
     return 0
 
 
-def _finish(study: Study, report: "Report") -> int:
+def finish(study: Study, report: "Report") -> int:
     """Say what came of the run and what to type next."""
     from tmbench.engine.state import State
     from tmbench.status import next_command, notes
@@ -102,10 +126,7 @@ def _finish(study: Study, report: "Report") -> int:
     for path in report.set_aside:
         print(f"warning: a record shard could not be read and was set aside: {path}", file=sys.stderr)
     for other in report.elsewhere:
-        print(
-            f"note: {len(other.units)} units are left to the run of process {other.owner.pid} on {other.owner.host}",
-            file=sys.stderr,
-        )
+        print(f"note: {len(other.units):,} units are left to {other.who}", file=sys.stderr)
     for problem in report.problems:
         print(f"error: {problem}", file=sys.stderr)
     state = State(study.plan.units, study.store, own=report.own)
@@ -117,7 +138,7 @@ def _finish(study: Study, report: "Report") -> int:
     scores = counts["score"]
     print(
         f"{study.plan.sweep.name}: {done:,} of {total:,} units and {scores['done']:,} of {sum(scores.values()):,} "
-        f"scores are done; this run did {report.finished:,} units"
+        f"scores are done{'' if report.submitted else f'; this run did {report.finished:,} units'}"
     )
     print(f"next: {next_command(study, state, counts)}")
     complete = done == total and scores["done"] == sum(scores.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tmbench.errors import ConfigError, TmbenchError
+from tmbench.errors import ConfigError, Declined, TmbenchError
 
 if TYPE_CHECKING:
     from tmbench.engine.state import State
@@ -43,6 +43,18 @@ class Verb(Protocol):
         ...
 
 
+def agreed(question: str) -> bool:
+    """Whether the user says yes at the terminal; Enter is yes.
+
+    Raises:
+        ConfigError: when there is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigError("there is no terminal to ask at: add --yes, or --dry-run to see first.")
+    print(f"{question} [Y/n] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
 GOES_ON = "What was finished is kept; the same command goes on with the rest."
 
 
@@ -52,6 +64,9 @@ def guarded(work: Callable[[Sequence[str] | None], int], stopped: str = GOES_ON)
     def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return work(arguments)
+        except Declined as words:
+            print(words, file=sys.stderr)
+            return words.exit_code
         except TmbenchError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
@@ -116,6 +131,20 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     else:
         out = Path(plan.options.paths.out).expanduser().absolute() / plan.sweep.name
     return Study(plan, store, out, own, command_line(*words, folders=arguments.config_dir))
+
+
+def store_of(arguments: argparse.Namespace) -> Path:
+    """The store, for a verb that needs no study; a sweep may be named all the same.
+
+    Raises:
+        ConfigError: for anything in the overrides that is wrong.
+    """
+    from tmbench.study.compose import OptionFolders, compose_settings
+    from tmbench.study.sweep import parse
+
+    request = parse(arguments.overrides, study=False)
+    folders = OptionFolders([*arguments.config_dir, *request.folders])
+    return _folder("paths.store", compose_settings(request.settings, folders)[1].store)
 
 
 def command_line(*overrides: str, folders: Sequence[str] = ()) -> str:

@@ -12,15 +12,17 @@ import pytest
 
 from tmbench.engine.artifacts import artifact_path, write_artifact
 from tmbench.engine.execution import Execution
+from tmbench.engine.options import Cluster
 from tmbench.engine.records import Records
 from tmbench.engine.state import KeyCollision, State
 
 PERFORM = f"{Path(work.__file__)}:perform"
 
 
-def execution(units, folder, workers=0, **more):
-    defaults = {"chunk_minutes": 60.0, "chunks_per_worker": 1, "flush_seconds": 0.2, "config": {}, "perform": PERFORM}
-    return Execution(tuple(units), folder / "store", folder / "runs", workers, **{**defaults, **more})
+def execution(units, folder, workers=0, perform=PERFORM, **more):
+    kind = {"kind": "local", "workers": workers} if workers else {"kind": "debug"}
+    cluster = Cluster(**{"flush_seconds": 0.2, **kind, **more})
+    return Execution(tuple(units), folder / "store", folder / "runs", cluster, perform=perform)
 
 
 def statuses(units, folder):
@@ -43,6 +45,16 @@ def test_everything_is_done_once(tmp_path, workers):
     again = execution(units, tmp_path, workers).start()
     assert again.claimed == 0
     assert Records().merge(tmp_path / "store" / "records").shards == records.shards
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_canary_is_so_many_chunks(tmp_path, workers):
+    units = [replace(work.unit(i), minutes=10.0) for i in range(8)]
+    run = execution(units, tmp_path, workers, chunk_minutes=20.0)
+    run.start(at_most=1)
+    assert statuses(units, tmp_path).count("done") == 2
+    run.start()
+    assert statuses(units, tmp_path) == ["done"] * 8
 
 
 def test_a_unit_that_raises_is_recorded_and_the_chunk_goes_on(tmp_path):
@@ -150,7 +162,7 @@ def test_a_collision_of_keys_stops_everything(tmp_path):
     unit = work.unit(0)
     execution([unit], tmp_path).start()
     with pytest.raises(KeyCollision, match="another key"):
-        State([replace(unit, key={**unit.key, "number": 5})], tmp_path / "store")
+        State([replace(unit, key={**unit.key, "number": 5})], tmp_path / "store").check_keys()
 
 
 def test_a_shard_cut_short_costs_its_own_units_only(tmp_path):
@@ -171,9 +183,12 @@ sys.path.insert(0, sys.argv[1])
 import engine_work as work
 from test_execution_units import units
 from tmbench.engine.execution import Execution
+from tmbench.engine.options import Cluster
 folder = Path(sys.argv[2])
 store, runs, workers = folder / "store", folder / "runs", int(sys.argv[3])
-report = Execution(tuple(units()), store, runs, workers, 60.0, 1, 0.1, {}, sys.argv[4]).start()
+kind = {"kind": "local", "workers": workers} if workers else {"kind": "debug"}
+cluster = Cluster(flush_seconds=0.1, **kind)
+report = Execution(tuple(units()), store, runs, cluster, perform=sys.argv[4]).start()
 print(report.claimed)
 """
 UNITS = """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tmbench.engine import stages
-from tmbench.engine.worker import Workbench
+from tmbench.engine.workbench import Workbench
 from tmbench.sources.pretrain import Pretrained
 from tmbench.study.compose import compose
 from tmbench.study.plan import build
@@ -21,7 +21,8 @@ def pretraining():
 @pytest.mark.parametrize("accuracy", [math.nan, math.inf, 0.5])
 def test_pretraining_that_is_not_finite_leaves_no_weights(pretraining, accuracy, tmp_path, monkeypatch):
     weights = {"w": np.zeros(2, np.float32)}
-    monkeypatch.setattr(stages, "pretrain", lambda source, seeds: Pretrained(weights, {"accuracy": accuracy}))
+    result = Pretrained(weights, {"accuracy": accuracy})
+    monkeypatch.setattr(stages, "pretrain", lambda source, seeds, checkpoints: result)
     bench = Workbench(tmp_path)
     if math.isfinite(accuracy):
         assert [row["value"] for row in stages.perform(pretraining, bench)] == [accuracy]

@@ -31,7 +31,7 @@ def test_the_715_632_setups_and_the_head_beside_them():
         (CLASSIFICATION, "head"): 418_608,
     }
     assert len(study.setups) == 1_134_240
-    assert study.units == ()
+    assert len(study.units) == 0
     assert [cells.scenario for cells in study.published] == [scenario.name for scenario in study.scenarios]
     assert study.compared == ["gbc", "leep", "nleep", "logme", "hscore_elementwise"]
     assert not study.notes

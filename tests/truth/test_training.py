@@ -10,7 +10,7 @@ from tmbench.sources.network import as_input, in_batches, penultimate
 from tmbench.sources.options import Input
 from tmbench.sources.recipe import Recipe
 from tmbench.sources.small import residual_network, vision_transformer
-from tmbench.sources.training import train
+from tmbench.sources.training import TrainingState, train
 from tmbench.truth.classification import new_head, with_new_head
 
 INPUT = Input(size=32)
@@ -47,7 +47,7 @@ def data():
 def test_features_computed_once_train_the_head_that_a_frozen_network_trains(build, data):
     inputs, labels = data
     backbone = build(0, 32).eval()
-    features = in_batches(lambda batch: penultimate(backbone, batch), inputs)
+    features = in_batches(backbone, inputs, penultimate)
     cached, frozen = (new_head(features.shape[1], 3, Seeds("a")) for _ in range(2))
     first = train(cached, features, labels, recipe(), 0.01, Seeds("a"))
     second = train(FrozenBackbone(backbone, frozen), inputs, labels, recipe(), 0.01, Seeds("a"))
@@ -91,3 +91,31 @@ def test_a_batch_never_holds_a_single_image(data):
 
     train(Spy(4, 3), torch.randn(17, 4), labels[:17], recipe(epochs=1), 0.01, Seeds("a"))
     assert sorted(seen) == [8, 9]
+
+
+def test_the_learning_rate_rises_and_falls_step_by_step(data, monkeypatch):
+    """Two steps of warm-up and the six of a half cosine, over the ends of epochs."""
+    rates = []
+    real = TrainingState.step
+
+    def step(state, loss, rate, images):
+        real(state, loss, rate, images)
+        rates.extend({group["lr"] for group in state._optimizer.param_groups})
+
+    monkeypatch.setattr(TrainingState, "step", step)
+    train(nn.Linear(4, 3), torch.randn(30, 4), data[1], recipe(epochs=2, warm_up=0.2), 0.3, Seeds("a"))
+    falling = [0.15 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
+    assert rates == pytest.approx([0.1, 0.2, *falling])
+
+
+def test_each_step_draws_anew(data):
+    """A network's own draws differ from step to step."""
+    drawn = []
+
+    class Drawing(nn.Linear):
+        def forward(self, batch):
+            drawn.append(float(torch.rand(())))
+            return super().forward(batch)
+
+    train(Drawing(4, 3), torch.randn(30, 4), data[1], recipe(), 0.01, Seeds("a"))
+    assert len(drawn) == len(set(drawn)) == 12

@@ -5,13 +5,20 @@ The file holds the resolved options of every unit. A worker gets its path and a 
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tmbench.engine.units import Score, Unit
 from tmbench.files import whole_file
 from tmbench.sources.resources import Resources
+
+ROWS = 500
+"""Rows of a group in the frozen file: what a worker reads beside its own is at most twice so many."""
+
+Config = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -27,18 +34,47 @@ class Chunk:
         """Read the chunk's units."""
         import pyarrow.parquet as pq
 
-        units = pq.ParquetFile(self.path).read(columns=["unit"], use_threads=False)["unit"]  # see records.py on threads
-        return [_from_json(text) for text in units.slice(self.first, self.last - self.first).to_pylist()]
+        file = pq.ParquetFile(self.path)
+        groups = list(range(self.first // ROWS, math.ceil(self.last / ROWS)))
+        # Arrow's threads can outlive the reading and abort the process at its exit (apache/arrow#34314).
+        units = file.read_row_groups(groups, columns=["unit"], use_threads=False)["unit"]
+        return [_from_json(text) for text in units.slice(self.first % ROWS, self.last - self.first).to_pylist()]
 
 
-def freeze(units: Sequence[Unit], path: Path, parts: int, chunk_minutes: float) -> list[Chunk]:
-    """Cut ``units`` into chunks and write them to ``path``.
+def read_unit(path: Path, id: str) -> Unit | None:
+    """One unit of the frozen file ``path``; None when it is not there."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read(columns=["id", "unit"], use_threads=False)
+    except FileNotFoundError:
+        return None
+    found = table.filter(pc.equal(table["id"], id))["unit"].to_pylist()
+    return _from_json(found[0]) if found else None
+
+
+def cut(units: Sequence[Unit], parts: int, chunk_minutes: float, shortest: float = 0.0) -> list[list[Unit]]:
+    """Sort ``units`` by source and target and cut them into runs of about equal cost.
 
     Args:
-        units: what is to be done in this wave.
-        path: the Parquet file to write.
-        parts: never fewer chunks than this (the free workers), as long as there are units.
+        units: what is to be done.
+        parts: never fewer chunks than this (the workers), as long as there are units and ``shortest`` admits it.
         chunk_minutes: the estimated length of a chunk where there is more work than that.
+        shortest: minutes of a chunk below which its start costs too much to have more of them.
+    """
+    total = sum(unit.minutes for unit in units)
+    wanted = parts if shortest == 0.0 else min(parts, math.ceil(total / shortest))
+    return _deal(units, min(len(units), max(1, wanted, round(total / chunk_minutes))))
+
+
+def freeze(shares: Sequence[Sequence[Unit]], path: Path, frozen_config: Config | None = None) -> list[Chunk]:
+    """Write the units of each share to ``path``.
+
+    Args:
+        shares: what :func:`cut` gave.
+        path: the Parquet file to write.
+        frozen_config: what to make of each unit's ``config``, such as naming frozen copies of a user's files.
 
     Raises:
         StoreError: when the file cannot be written.
@@ -46,18 +82,23 @@ def freeze(units: Sequence[Unit], path: Path, parts: int, chunk_minutes: float) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    total = sum(unit.minutes for unit in units)
-    count = min(len(units), max(parts, round(total / chunk_minutes)))
-    shares = _deal(units, count)
-    rows = [unit for share in shares for unit in share]
-    columns = {"id": [u.id for u in rows], "name": [u.name for u in rows], "unit": [_to_json(u) for u in rows]}
-    with whole_file(path) as stream:
-        pq.write_table(pa.table(columns), stream, compression="zstd")
-    chunks, first = [], 0
+    schema = pa.schema([(name, pa.string()) for name in ("id", "name", "unit")])
+    text = _Texts(frozen_config)
+    units = [unit for share in shares for unit in share]
+    # Group by group: 100,000 units are half a gigabyte of JSON.
+    with whole_file(path) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for start in range(0, len(units), ROWS):
+            rows = units[start : start + ROWS]
+            columns = [[unit.id for unit in rows], [unit.name for unit in rows], [text(unit) for unit in rows]]
+            writer.write_table(pa.table(columns, schema=schema))
+    return list(_numbered(shares, path))
+
+
+def _numbered(shares: Sequence[Sequence[Unit]], path: Path) -> Iterator[Chunk]:
+    first = 0
     for number, share in enumerate(shares):
-        chunks.append(Chunk(str(path), number, first, first + len(share)))
+        yield Chunk(str(path), number, first, first + len(share))
         first += len(share)
-    return chunks
 
 
 def _deal(units: Sequence[Unit], count: int) -> list[list[Unit]]:
@@ -74,8 +115,43 @@ def _deal(units: Sequence[Unit], count: int) -> list[list[Unit]]:
     return [share for share in shares if share]
 
 
-def _to_json(unit: Unit) -> str:
-    return json.dumps(asdict(unit), sort_keys=True, default=lambda resources: resources.model_dump())
+class _Texts:
+    """Units as JSON. What many units share (a source, a recipe) is written once and pasted."""
+
+    def __init__(self, frozen_config: Config | None) -> None:
+        self._frozen_config = frozen_config
+        self._pasted: dict[tuple[int, bool], str] = {}
+
+    def __call__(self, unit: Unit) -> str:
+        plain = {field.name: getattr(unit, field.name) for field in fields(unit)}
+        plain["resources"] = unit.resources.model_dump()
+        for name in ("key", "config", "scores"):
+            del plain[name]
+        parts = [json.dumps(plain)[1:-1], *self._key_and_config(unit)]
+        scores = ", ".join(self._score(score) for score in unit.scores)
+        return "{" + ", ".join([*parts, f'"scores": [{scores}]']) + "}"
+
+    def _score(self, score: Score) -> str:
+        plain = {name: getattr(score, name) for name in ("id", "name", "level", "metric")}
+        return "{" + ", ".join([json.dumps(plain)[1:-1], *self._key_and_config(score)]) + "}"
+
+    def _key_and_config(self, of: Unit | Score) -> tuple[str, str]:
+        return f'"key": {self._object(of.key, False)}', f'"config": {self._object(of.config, True)}'
+
+    def _object(self, value: Mapping[str, Any], is_config: bool) -> str:
+        if is_config and self._frozen_config is not None and "function" in value:
+            value = self._frozen_config(dict(value))
+        items = (f"{json.dumps(name)}: {self._value(item, is_config)}" for name, item in value.items())
+        return "{" + ", ".join(items) + "}"
+
+    def _value(self, value: Any, is_config: bool) -> str:
+        if not isinstance(value, dict):
+            return json.dumps(value)
+        place = (id(value), is_config)  # the units hold the object, so that no other takes its place
+        if place not in self._pasted:
+            frozen = self._frozen_config(value) if is_config and self._frozen_config is not None else value
+            self._pasted[place] = json.dumps(frozen)
+        return self._pasted[place]
 
 
 def _from_json(text: str) -> Unit:

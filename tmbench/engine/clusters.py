@@ -6,12 +6,13 @@ Both do the same: take a list of workers, see them through, and return what the 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tmbench.engine.records import Records
+from tmbench.engine.leftovers import finished_in
+from tmbench.engine.markers import read_marker
 from tmbench.engine.units import Unit
 from tmbench.engine.worker import Worker
 
@@ -52,10 +53,11 @@ class LocalProcesses:
     that dies (killed, out of memory) is replaced by one that skips the unit it died of.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Keep submitit's files (one pickle, two logs, one result a job) in ``folder``."""
+    def __init__(self, folder: Path, limit: int, code: Path) -> None:
+        """Keep submitit's files (one pickle, two logs, one result a job) in ``folder``; workers import ``code``."""
         self.folder = folder
         self.limit = limit
+        self.code = code
 
     def run(self, workers: Sequence[Worker], died: Died) -> list[str]:
         """See all workers through."""
@@ -71,7 +73,7 @@ class LocalProcesses:
             while waiting or running:
                 while waiting and len(running) < self.limit and not problems:
                     worker = waiting.pop(0)
-                    with _stderr_into(self.folder / "controllers.log"):
+                    with _stderr_into(self.folder / "controllers.log"), _importing(self.code):
                         running.append((executor.submit(worker), worker))
                 time.sleep(POLL_SECONDS)
                 for job, worker in [pair for pair in running if pair[0].done()]:
@@ -118,6 +120,22 @@ def _stderr_into(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
+@contextlib.contextmanager
+def _importing(code: Path) -> Iterator[None]:
+    """For a moment, what is started imports tmbench from ``code``, so that editing the checkout does not change it."""
+    before = dict(os.environ)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code), before.get("PYTHONPATH", "")]))
+    os.environ["PYTHONSAFEPATH"] = "1"  # else the working directory comes first, which may be the checkout
+    try:
+        yield
+    finally:
+        for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
+
+
 def _problem(job: Any) -> list[str]:
     """What the worker had to say: a problem of the store, or an error outside any unit."""
     import submitit
@@ -133,12 +151,9 @@ def _problem(job: Any) -> list[str]:
 def _successor(worker: Worker, died: Died, log: str) -> Worker | None:
     """A worker for what a dead one left, without the unit that it died of; None when nothing is left."""
     units = worker.chunk.units()
-    culprit = worker.marker.read_text() if worker.marker.is_file() else ""
-    records = Records().merge(Path(worker.store) / "records")
-    # A failure of an earlier run may be what this one was asked to try again.
-    failed_now = {id for id, record in records.failures.items() if record["run"] == worker.run}
-    settled = failed_now.union(records.results)
-    finished = done_units(units, settled)
+    marker = read_marker(worker.marker)
+    culprit = marker.unit if marker is not None else ""
+    finished = finished_in(worker.run, units, Path(worker.store))
     for unit in units:
         if unit.id == culprit and unit.id not in finished:
             died(unit, log)
@@ -146,8 +161,3 @@ def _successor(worker: Worker, died: Died, log: str) -> Worker | None:
     left = [unit for unit in units if unit.id not in skip]
     worker.marker.unlink(missing_ok=True)
     return replace(worker, skip=tuple(sorted(skip - {""}))) if left else None
-
-
-def done_units(units: Iterable[Unit], settled: set[str]) -> set[str]:
-    """The units of which every result, scores included, is settled."""
-    return {unit.id for unit in units if unit.id in settled and all(score.id in settled for score in unit.scores)}

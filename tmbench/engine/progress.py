@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tmbench.engine.claims import Claim
-from tmbench.engine.records import Records
+from tmbench.engine.shards import Reader
 from tmbench.engine.units import STAGES, Unit
 
 POLL_SECONDS = 0.5
@@ -27,8 +27,9 @@ class Progress:
         self.run = run
         self.claim = claim
         self._folder = store / "records"
-        # Start from what is there, so that only new shards are read while the run lasts.
-        self._records = Records().merge(self._folder)
+        self._reader = Reader(("id", "run", "status"))
+        self._reader.skip(self._folder)  # what is there already is of earlier runs
+        self._finished: dict[str, set[str]] = {"done": set(), "failed": set()}
         self._stop = threading.Event()
         self._touched = 0.0
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -43,16 +44,13 @@ class Progress:
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
         """(done, failed) units of this run by stage."""
-        self._records.merge(self._folder)
-        done: Counter[str] = Counter()
-        failed: Counter[str] = Counter()
-        for id, stage in self.stage_of.items():
-            rows = self._records.results.get(id)
-            if rows and rows[0]["run"] == self.run:
-                done[stage] += 1
-            elif self._records.failures.get(id, {}).get("run") == self.run:
-                failed[stage] += 1
-        return done, failed
+        for _, table in self._reader.new(self._folder):
+            columns = (table[name].to_pylist() for name in self._reader.columns)
+            for id, run, status in zip(*columns, strict=True):
+                if run == self.run and id in self.stage_of:
+                    self._finished[status].add(id)
+        done, failed = self._finished["done"], self._finished["failed"]
+        return Counter(self.stage_of[id] for id in done), Counter(self.stage_of[id] for id in failed - done)
 
     def _follow(self) -> None:
         if sys.stderr.isatty():

@@ -1,176 +1,191 @@
-"""Records: what units came to, as Parquet shards that only grow in number.
+"""Records: what units came to, merged from the shards of a store.
 
-A shard has a name of its own, is written under a temporary name and renamed. So no writer waits for another, no
-reader sees half a shard, and nothing is ever changed. Readers merge: a success outlives a failure, the last success
-wins, and two successes that differ are reported, because they mean that the work is not deterministic.
+A success outlives a failure, the last success wins, and two successes that differ are reported, because they mean
+that the work is not deterministic. An attempt is told by its id, its run and its time: whoever reads a shard and the
+file that it was folded into counts it once. The order in which shards are read never matters.
+
+The columns that decide are read at once and merged as columns; the others (keys, messages, details) are read when one
+of them is asked for.
 """
 
 import json
-import threading
-import time
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tmbench.files import StoreError, whole_file
+from tmbench.engine.merging import Merged, merged
+from tmbench.engine.shards import (
+    COLUMNS,
+    IDENTITY,
+    Reader,
+    RecordWriter,
+    now,
+    read_shard,
+    row,
+    write_shard,
+)
+from tmbench.engine.shards import set_aside as rename_broken
+from tmbench.files import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("id", "string"),  # of the unit, or of the score
-    ("unit", "string"),  # the unit that made it
-    ("stage", "string"),  # pretrain, features, truth or score
-    ("name", "string"),  # for people
-    ("status", "string"),  # done or failed
-    ("measure", "string"),  # of a truth: accuracy, …; "" elsewhere
-    ("value", "float64"),  # null where a row has none; never NaN
-    ("flags", "string"),  # JSON list
-    ("details", "string"),  # JSON object
-    ("failure", "string"),  # class of the failure, "" when done
-    ("message", "string"),
-    ("log", "string"),
-    ("seconds", "float64"),
-    ("memory_mb", "float64"),  # the process's peak until then
-    ("gpu_memory_mb", "float64"),  # the same on the graphics processor
-    ("host", "string"),
-    ("gpu", "string"),  # model of the graphics processor in use, "" on a CPU
-    ("gpus", "float64"),  # how many were held for the unit
-    ("job", "string"),  # SLURM's id of the job, of an array element ARRAY_INDEX
-    ("raw_job", "string"),  # SLURM's id of the element itself
-    ("versions", "string"),  # JSON object: Python and the libraries that results depend on
-    ("commit", "string"),  # of tmbench, with + when the tree was dirty
-    ("version", "string"),  # of tmbench
-    ("run", "string"),
-    ("finished", "string"),  # UTC, ISO 8601 with microseconds
-    ("key", "string"),  # canonical JSON of what the id hashes
-)
-EMPTY: dict[str, Any] = {name: None if kind == "float64" else "" for name, kind in COLUMNS}
-SINCE_2 = frozenset({"gpu_memory_mb", "gpu", "gpus", "job", "raw_job", "versions"})
-FIRST_COLUMNS = frozenset(EMPTY) - SINCE_2
-"""What a shard of any schema version has; what it lacks of the rest is read as empty."""
+__all__ = ["RecordWriter", "Records", "Spent", "now", "row", "set_aside", "write_shard"]
+
+FIRST_READ = (*IDENTITY, "unit", "stage", "value", "failure", "seconds", "gpus", "host")
+"""The columns that are read at once."""
+
+READ_TOGETHER = (("name", "message", "log"), ("name", "key"), ("flags", "details"))
+"""Columns that are wanted together: each shard is opened once for all of them."""
 
 
-def _schema() -> "pa.Schema":
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Spent:
+    """What the attempts of a stage have cost, failed ones included."""
 
-    fields = [pa.field(name, pa.float64() if kind == "float64" else pa.string()) for name, kind in COLUMNS]
-    return pa.schema(fields, metadata={"tmbench_schema": str(SCHEMA_VERSION)})
-
-
-def row(**values: Any) -> dict[str, Any]:
-    """A record with every column; those not given are empty. ``flags`` and ``details`` become JSON."""
-    surplus = set(values) - set(EMPTY)
-    if surplus:
-        raise TypeError(f"a record has no column {sorted(surplus)}")
-    for name in ("flags", "details"):
-        values[name] = json.dumps(values.get(name) or ([] if name == "flags" else {}), sort_keys=True)
-    values.setdefault("finished", datetime.now(UTC).isoformat(timespec="microseconds"))
-    return {**EMPTY, **values}
+    attempts: int
+    seconds: float
+    gpu_hours: float
 
 
-class RecordWriter:
-    """Collects records of one chunk and writes them as shards, at least every ``every`` seconds.
+class Row(Mapping[str, Any]):
+    """A record; what it holds beside the columns that are read at once is read when it is asked for."""
 
-    A thread of its own flushes while a long unit computes. When the store cannot be written, the next ``add`` or
-    ``flush`` raises :class:`StoreError`; the records stay in memory until a flush succeeds.
+    __slots__ = ("_number", "_records")
+
+    def __init__(self, records: "Records", number: int) -> None:
+        """Row ``number`` of the merged rows."""
+        self._records = records
+        self._number = number
+
+    def __getitem__(self, name: str) -> Any:
+        return self._records.column(name)[self._number]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in COLUMNS)
+
+    def __len__(self) -> int:
+        return len(COLUMNS)
+
+
+class Results(Mapping[str, list[Row]]):
+    """id → the rows of its last success, one a measure."""
+
+    def __init__(self, records: "Records") -> None:
+        """Those of ``records``."""
+        self._records = records
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._records.done
+
+    def __getitem__(self, id: str) -> list[Row]:
+        number = self._records.done[id]
+        first, end = self._records.rows_of(number)
+        return [Row(self._records, at) for at in range(first, end)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records.done)
+
+    def __len__(self) -> int:
+        return len(self._records.done)
+
+
+class Failures(Mapping[str, Row]):
+    """id → its last failure, where there is no success."""
+
+    def __init__(self, records: "Records") -> None:
+        """Those of ``records``."""
+        self._records = records
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._records.failed
+
+    def __getitem__(self, id: str) -> Row:
+        return Row(self._records, self._records.rows_of(self._records.failed[id])[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records.failed)
+
+    def __len__(self) -> int:
+        return len(self._records.failed)
+
+
+class Records:
+    """The merged content of a store's shards.
+
+    Attributes:
+        done: id → the number of the attempt that was its last success.
+        failed: id → the number of its last failed attempt, where there is no success.
+        attempts: id → how many times it failed.
+        differing: (id, measure) with two successes of different values.
     """
 
-    def __init__(self, folder: Path, name: str, every: float = 5.0) -> None:
-        """Write into ``folder``; ``name`` (run and chunk) enters the shards' names."""
-        self.folder = folder
-        self.name = name
-        self.every = every
-        self._rows: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._problem: StoreError | None = None
-        self._thread = threading.Thread(target=self._flush_regularly, daemon=True)
+    def __init__(self) -> None:
+        """Nothing, until shards are merged."""
+        self._reader = Reader(FIRST_READ)
+        self._parts: list[tuple[Path, int]] = []
+        self._take(None)
 
-    def __enter__(self) -> "RecordWriter":
-        self._thread.start()
+    def _take(self, merge: Merged | None) -> None:
+        self._merged = merge
+        self.done: dict[str, int] = merge.done if merge else {}
+        self.failed: dict[str, int] = merge.failed if merge else {}
+        self.attempts: dict[str, int] = merge.attempts if merge else {}
+        self.differing: list[tuple[str, str]] = merge.differing if merge else []
+        self._columns: dict[str, list[Any]] = {}
+
+    def merge(self, folder: Path) -> "Records":
+        """Read the shards of ``folder`` that were not read yet.
+
+        Raises:
+            StoreError: for an error of the file system.
+        """
+        new = self._reader.new(folder)
+        if new:
+            self._parts += [(path, len(table)) for path, table in new]
+            self._take(merged(self._merged, [table for _, table in new]))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.flush()
+    @property
+    def shards(self) -> set[str]:
+        """Names of the shards merged so far."""
+        return self._reader.names
 
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take records over.
+    @property
+    def broken(self) -> list[Path]:
+        """Shards that cannot be read."""
+        return self._reader.broken
 
-        Raises:
-            StoreError: when an earlier flush failed.
-        """
-        with self._lock:
-            self._rows.extend(rows)
-        if self._problem:
-            raise self._problem
+    @cached_property
+    def results(self) -> Results:
+        """Id → the rows of its last success, one a measure."""
+        return Results(self)
 
-    def flush(self) -> None:
-        """Write what is pending as one shard.
-
-        Raises:
-            StoreError: when it cannot be written.
-        """
-        with self._lock:
-            if self._rows:
-                write_shard(self.folder, self.name, self._rows)
-                self._rows = []
-
-    def _flush_regularly(self) -> None:
-        while not self._stop.wait(self.every):
-            try:
-                self.flush()
-                self._problem = None
-            except StoreError as error:
-                self._problem = error
-
-
-def write_shard(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write ``rows`` as one shard: under a temporary name, synced, renamed.
-
-    Raises:
-        StoreError: when the folder cannot be written.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / f"{name}-{uuid.uuid4().hex[:8]}.parquet"
-    table = pa.Table.from_pylist(list(rows), schema=_schema())
-    with whole_file(path, f"the {len(rows)} results not yet written are computed anew, all others are kept.") as stream:
-        pq.write_table(table, stream, compression="zstd")
-    return path
-
-
-@dataclass
-class Records:
-    """The merged content of a store's shards."""
-
-    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """id → its rows of the winning success, one a measure."""
-    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """id → its last failure, where there is no success."""
-    attempts: dict[str, int] = field(default_factory=dict)
-    """id → how many times it failed."""
-    broken: list[Path] = field(default_factory=list)
-    """Shards that cannot be read."""
-    differing: list[tuple[str, str]] = field(default_factory=list)
-    """(id, measure) with two successes of different values."""
-    shards: set[str] = field(default_factory=set)
-    """Names of the shards merged so far."""
+    @cached_property
+    def failures(self) -> Failures:
+        """Id → its last failure, where there is no success."""
+        return Failures(self)
 
     def value(self, id: str, measure: str = "") -> float | None:
         """The value of ``id``, or None."""
-        for record in self.results.get(id, ()):
-            if record["measure"] == measure:
-                return record["value"]
+        number = self.done.get(id)
+        if number is None:
+            return None
+        measures, values = self.column("measure"), self.column("value")
+        for at in range(*self.rows_of(number)):
+            if measures[at] == measure:
+                return values[at]
         return None
+
+    def failure(self, id: str) -> str | None:
+        """The class of the last failure of ``id``; None where there is none, or a success."""
+        attempt = self.failed.get(id)
+        if attempt is None:
+            return None
+        failure: str = self.column("failure")[self.rows_of(attempt)[0]]
+        return failure
 
     def details(self, id: str) -> dict[str, Any]:
         """What stands beside the value of ``id``, such as the parts of a score; empty where there is nothing."""
@@ -178,79 +193,77 @@ class Records:
         found: dict[str, Any] = json.loads(rows[0]["details"]) if rows else {}
         return found
 
-    def merge(self, folder: Path) -> "Records":
-        """Read the shards of ``folder`` that were not read yet.
+    def rows_of(self, attempt: int) -> tuple[int, int]:
+        """The first row of an attempt, and the one after its last."""
+        assert self._merged is not None
+        return self._merged.starts[attempt], self._merged.starts[attempt + 1]
 
-        Order of reading does not matter: ``finished`` decides which success is the last.
+    def column(self, name: str) -> list[Any]:
+        """One column of all merged rows, as Python values.
+
+        Raises:
+            StoreError: for an error of the file system, and when rows that were read are gone.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        if name not in self._columns and self._merged is None:
+            return []
+        if name not in self._columns and name in FIRST_READ:
+            assert self._merged is not None
+            self._columns[name] = self._merged.rows[name].to_pylist()
+        if name not in self._columns:
+            together = next((names for names in READ_TOGETHER if name in names), (name,))
+            self._columns.update(self._read([one for one in together if one not in self._columns]))
+        return self._columns[name]
 
-        if not folder.is_dir():
-            return self
-        for path in sorted(folder.glob("*.parquet")):
-            if path.name in self.shards:
-                continue
-            self.shards.add(path.name)
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:  # set aside by another run
-                continue
-            except OSError as error:  # a passing error of the file system is no reason to give a shard up
-                raise StoreError(
-                    f"cannot read {path}: {error.strerror or error}. Mend that, then try again."
-                ) from error
-            try:
-                # Arrow's threads can outlive the reading and abort the process at its exit (apache/arrow#34314).
-                table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-            except (OSError, pa.ArrowException):
-                table = None
-            if table is None or FIRST_COLUMNS.difference(table.column_names):
-                self.broken.append(path)  # cut short, or nothing that tmbench wrote
-                continue
-            self._add([{**EMPTY, **record} for record in table.to_pylist()])
-        return self
+    def attempted(self) -> "pa.Table":
+        """The columns that are read at once, one row an attempt: its first."""
+        assert self._merged is not None
+        return self._merged.attempts_table()
 
-    def _add(self, rows: list[dict[str, Any]]) -> None:
-        attempts: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-        for record in rows:
-            attempts.setdefault((record["id"], record["finished"], record["status"]), []).append(record)
-        for (id, finished, status), attempt in attempts.items():
-            if status != "done":
-                self.attempts[id] = self.attempts.get(id, 0) + 1
-                if id not in self.results and finished >= self.failures.get(id, attempt[0])["finished"]:
-                    self.failures[id] = attempt[0]
-                continue
-            self.failures.pop(id, None)
-            earlier = self.results.get(id)
-            if earlier is None:
-                self.results[id] = attempt
-                continue
-            self._compare(id, earlier, attempt)
-            if finished > earlier[0]["finished"]:
-                self.results[id] = attempt
+    def spent(self) -> dict[str, Spent]:
+        """Stage → what all attempts have cost. Scores are left out: their time is part of their pass's."""
+        out: dict[str, Spent] = {}
+        if self._merged is None:
+            return out
+        table = self.attempted()
+        columns = [table[name].to_pylist() for name in ("stage", "seconds", "gpus")]
+        for stage, seconds, gpus in zip(*columns, strict=True):
+            if stage != "score":
+                now = out.get(stage, Spent(0, 0.0, 0.0))
+                seconds = seconds or 0.0
+                hours = seconds * (gpus or 0.0) / 3600
+                out[stage] = Spent(now.attempts + 1, now.seconds + seconds, now.gpu_hours + hours)
+        return out
 
-    def _compare(self, id: str, one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
-        values = {record["measure"]: record["value"] for record in one}
-        for record in other:
-            measure = record["measure"]
-            if measure in values and values[measure] != record["value"] and (id, measure) not in self.differing:
-                self.differing.append((id, measure))
+    def hosts(self) -> set[str]:
+        """The machines that records come from."""
+        return set() if self._merged is None else {name for name in set(self.column("host")) if name}
+
+    def _read(self, names: list[str]) -> dict[str, list[Any]]:
+        assert self._merged is not None
+        try:
+            columns = self._merged.align([(read_shard(path, names), rows) for path, rows in self._parts])
+        except FileNotFoundError:  # folded meanwhile: the rows are in another file, under the same identity
+            columns = self._found_again(names)
+        return dict(zip(names, columns, strict=True))
+
+    def _found_again(self, names: list[str]) -> list[list[Any]]:
+        reader = Reader((*IDENTITY, *names))
+        known: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        for folder in dict.fromkeys(path.parent for path, _ in self._parts):
+            for _, table in reader.new(folder):
+                rows = list(zip(*(table[column].to_pylist() for column in reader.columns), strict=True))
+                known.update((row[: len(IDENTITY)], row[len(IDENTITY) :]) for row in rows)
+        wanted = zip(*(self.column(column) for column in IDENTITY), strict=True)
+        try:
+            found = [known[identity] for identity in wanted]
+        except KeyError as error:
+            raise StoreError(
+                f"records that were read a moment ago are gone from {self._parts[0][0].parent}: somebody deletes files "
+                "there. Stop that, then try again."
+            ) from error
+        return [list(column) for column in zip(*found, strict=True)]
 
 
 def set_aside(records: Records) -> list[Path]:
     """Rename unreadable shards to ``*.broken``, so that they are reported once and never read again."""
-    moved = []
-    for path in records.broken:
-        try:
-            moved.append(path.rename(path.with_suffix(".broken")))
-        except FileNotFoundError:  # another run was faster
-            continue
-        except OSError as error:
-            raise StoreError(f"cannot set {path} aside: {error.strerror or error}. Mend the folder first.") from error
-    return moved
-
-
-def now() -> float:
-    """Seconds of a clock that never goes back, for durations."""
-    return time.perf_counter()
+    return rename_broken(records.broken)

@@ -15,7 +15,7 @@ from tmbench.engine.artifacts import Artifact, CorruptArtifact, read_artifact, w
 from tmbench.engine.passes import OWN, OWN_LABELS, ROWS, Content, moments_of, own_data
 from tmbench.engine.records import now, row
 from tmbench.engine.units import Score, Unit
-from tmbench.engine.worker import Rows, Workbench, failure_row
+from tmbench.engine.workbench import Rows, Workbench, failure_row
 from tmbench.errors import ConfigError, TmbenchError
 from tmbench.features import extract, keep
 from tmbench.features.extraction import has_layer
@@ -34,6 +34,8 @@ from tmbench.truth.classification import fine_tune
 
 # One thread a worker: faster on shared cores, and sums come out in one order, hence results equal bit for bit.
 torch.set_num_threads(1)
+# On a GPU that is too much to ask; at least its convolutions shall not be picked by how fast they ran this time.
+torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 OWN_SAMPLES = 1000
 """At most so many of a source's own training images are read for the metrics that compare them with the target."""
@@ -46,11 +48,13 @@ def perform(unit: Unit, bench: Workbench) -> Rows:
 
 def _pretrain(unit: Unit, bench: Workbench) -> Rows:
     source = Source.model_validate(unit.config["source"])
-    result = pretrain(source, Seeds(unit.id))
+    checkpoints = bench.checkpoints(unit)
+    result = pretrain(source, Seeds(unit.id), checkpoints)
     facts = {name: float(value) for name, value in result.measures.items()}
     # The records first: they refuse what is not finite, and weights in the store are there to be used.
     rows = [_done(unit, measure, value, result.details) for measure, value in facts.items()]
     write_artifact(bench.artifact("pretrain", unit.id), result.weights, facts)
+    checkpoints.discard()
     return rows
 
 
@@ -58,8 +62,11 @@ def _truth(unit: Unit, bench: Workbench) -> Rows:
     source, weights, _ = _source(unit, bench)
     target = Target.model_validate(unit.config["target"])
     recipe = Recipe.model_validate(unit.config["recipe"])
-    result = fine_tune(source, weights, target, recipe, Seeds(unit.id))
-    return [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
+    checkpoints = bench.checkpoints(unit)
+    result = fine_tune(source, weights, target, recipe, Seeds(unit.id), checkpoints)
+    rows = [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
+    checkpoints.discard()
+    return rows
 
 
 def _features(unit: Unit, bench: Workbench) -> Rows:

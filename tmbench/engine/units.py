@@ -18,7 +18,7 @@ VERSIONS: dict[str, int] = {"pretrain": 1, "features": 1, "truth": 1, "score": 1
 """Versions of the algorithms behind the stages. Raise one when its results change: its units get new ids."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """A score that a features unit owes: a metric at a level."""
 
@@ -31,7 +31,7 @@ class Score:
     """``function``, ``parameters`` and ``layer`` ("" where no features are read) as the worker needs them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One piece of work.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tmbench.errors import unknown
-from tmbench.sources.network import BATCH, as_input, penultimate
+from tmbench.sources.network import BATCH, as_input, penultimate, place_of
 from tmbench.sources.options import Source
 from tmbench.targets import LabelledImages
 
@@ -17,7 +17,7 @@ PENULTIMATE = "penultimate"
 def extract(
     network: nn.Module, source: Source, data: LabelledImages, layers: Iterable[str] = (PENULTIMATE,)
 ) -> dict[str, np.ndarray]:
-    """Run ``network`` once over ``data``, in evaluation mode.
+    """Run ``network`` once over ``data``, in evaluation mode, on the device where it lies.
 
     Args:
         network: what :func:`tmbench.sources.build` gave for ``source``.
@@ -53,7 +53,7 @@ def batches(
         for start in range(0, len(data), BATCH):
             chosen = slice(start, start + BATCH)
             batch = _batch(network, source, data.images[chosen], wanted, taken)
-            yield {name: np.array(tensor.numpy(), dtype=np.float32) for name, tensor in batch.items()} | {
+            yield {name: np.array(tensor.cpu().numpy(), dtype=np.float32) for name, tensor in batch.items()} | {
                 "labels": data.labels[chosen]
             }
     finally:
@@ -68,7 +68,8 @@ def _batch(
     """Features of ``layers`` and logits; ``taken`` is where hooks put the outputs of the network's modules."""
     head: Callable[[Tensor], Tensor] = network.get_classifier()  # type: ignore[operator]
     with torch.inference_mode():
-        last = taken[PENULTIMATE] = penultimate(network, as_input(images, source.input))
+        inputs = as_input(images, source.input).to(place_of(network))
+        last = taken[PENULTIMATE] = penultimate(network, inputs)
         out = {f"features/{layer}": _pooled(taken[layer]) for layer in layers}
         return out | ({"logits": head(last)} if source.has_head else {})
 

@@ -17,8 +17,22 @@ BATCH = 256
 """Images of one forward pass when nothing is trained."""
 
 
+def device() -> torch.device:
+    """Where networks are built, and so where they compute: the GPU that torch sees, else the CPU.
+
+    A result is the same bit for bit when it is computed again on a CPU; on a GPU, where sums come out in an order of
+    their own, only nearly.
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def place_of(network: nn.Module) -> torch.device:
+    """Where ``network`` lies, and its batches have to lie."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
 def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Module:
-    """The network of ``source``, in evaluation mode.
+    """The network of ``source``, on :func:`device`, in evaluation mode.
 
     A random source draws its weights from its own seed, so that they are the same wherever it is built.
 
@@ -38,12 +52,15 @@ def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Mo
     if weights is None:
         raise BadWeights("this source is pretrained by the study, and its weights are not given.")
     network = fresh(source, Seeds("overwritten at once"))
-    _load_strictly(network, weights)
+    load_weights(network, weights)
     return network
 
 
 def fresh(source: Source, seeds: Seeds) -> nn.Module:
-    """The network of ``source`` as initialised, drawn from ``seeds``; with a head when the source has one."""
+    """The network of ``source`` as initialised, drawn from ``seeds``; with a head when the source has one.
+
+    The weights are drawn on the CPU, so that they are the same on every machine, and moved to :func:`device`.
+    """
     function = find_function(source.architecture.function)
     with drawing(seeds.integer("initial weights")):
         try:
@@ -51,12 +68,30 @@ def fresh(source: Source, seeds: Seeds) -> nn.Module:
         except TypeError as error:
             raise ConfigError(f"{source.architecture.function}: {error}.") from error
     # Convolutions run a quarter faster on CPUs with the channels last.
-    return network.to(memory_format=torch.channels_last).eval()
+    return network.to(memory_format=torch.channels_last).to(device()).eval()
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
     """Every parameter and buffer of ``network`` by name, as arrays that own their memory."""
-    return {name: np.array(value.numpy(), order="C") for name, value in network.state_dict().items()}
+    return {name: as_array(value) for name, value in network.state_dict().items()}
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """A copy of ``tensor``, wherever it lies, in row-major order."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")
+
+
+def load_weights(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Copy ``weights`` into ``network``, every one and no other; each keeps the layout and the place it has there.
+
+    Raises:
+        BadWeights: when they are not this architecture's; then nothing is copied.
+    """
+    problems = list(_mismatches(network.state_dict(), weights))
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise BadWeights(f"the weights are not this architecture's: {'; '.join(problems[:3])}{more}.")
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -90,28 +125,29 @@ def penultimate(network: nn.Module, inputs: Tensor) -> Tensor:
     return network.forward_head(features, pre_logits=True)  # type: ignore[operator]
 
 
-def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """``function`` of ``inputs``, ``BATCH`` rows at a time, without gradients."""
+def in_batches(
+    network: nn.Module, inputs: Tensor, output: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__
+) -> Tensor:
+    """``output(network, inputs)``, ``BATCH`` rows at a time, without gradients; on the CPU, as ``inputs`` are."""
+    place = place_of(network)
     with torch.inference_mode():
-        parts = [function(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        starts = range(0, len(inputs), BATCH)
+        parts = [output(network, inputs[start : start + BATCH].to(place)).cpu() for start in starts]
     return torch.cat(parts)
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """A context in which torch's global stream starts at ``seed``; the caller's stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+def drawing(seed: int, place: torch.device | None = None) -> Iterator[None]:
+    """A context in which torch's global stream starts at ``seed``; the caller's stream is left as it was.
+
+    The CPU's stream, and that of the GPU ``place`` where one is given.
+    """
+    gpu = [place] if place is not None and place.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpu):
+        torch.default_generator.manual_seed(seed)  # 5 µs a step, where torch.manual_seed may take 80
+        for _ in gpu:
+            torch.cuda.manual_seed(seed)
         yield
-
-
-def _load_strictly(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Copy ``weights`` into ``network``, every one and no other."""
-    problems = list(_mismatches(network.state_dict(), weights))
-    if problems:
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise BadWeights(f"the weights are not this architecture's: {'; '.join(problems[:3])}{more}.")
-    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
 
 
 def _mismatches(wanted: dict[str, Tensor], given: dict[str, np.ndarray]) -> Iterator[str]:

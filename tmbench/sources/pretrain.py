@@ -8,6 +8,7 @@ import torch
 
 from tmbench.errors import ConfigError
 from tmbench.identity import Seeds
+from tmbench.sources.checkpoints import UNSAVED, Checkpoints
 from tmbench.sources.network import as_input, fresh, in_batches, weights_of
 from tmbench.sources.options import Pretraining, Source
 from tmbench.sources.training import accuracy, train
@@ -29,8 +30,8 @@ class Pretrained:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def pretrain(source: Source, seeds: Seeds) -> Pretrained:
-    """Train ``source`` from scratch.
+def pretrain(source: Source, seeds: Seeds, checkpoints: Checkpoints = UNSAVED) -> Pretrained:
+    """Train ``source`` from scratch, or from where ``checkpoints`` have it.
 
     Nothing is chosen here (one learning rate, the last epoch), so the validation split is not read.
 
@@ -44,9 +45,8 @@ def pretrain(source: Source, seeds: Seeds) -> Pretrained:
     data, held_out = load(plan.target, "train"), load(plan.target, "test")
     network = fresh(source, seeds)
     labels = torch.from_numpy(data.labels)
-    curve = train(
-        network, as_input(data.images, source.input), labels, plan.recipe, plan.recipe.learning_rates[0], seeds
-    )
+    (rate,) = plan.recipe.learning_rates
+    curve = train(network, as_input(data.images, source.input), labels, plan.recipe, rate, seeds, checkpoints)
     logits = in_batches(network, as_input(held_out.images, source.input))
     reached = accuracy(logits, torch.from_numpy(held_out.labels))
     return Pretrained(

@@ -1,4 +1,8 @@
-"""The training loop of pretraining and of fine-tuning, for heads and for whole networks."""
+"""The training loop of pretraining and of fine-tuning, for heads and for whole networks.
+
+A training that was cut and goes on from its saved state ends where the uninterrupted one ends, bit for bit on a CPU:
+each random draw comes from a stream that the step's number names, and the rest of what a step depends on is saved.
+"""
 
 import math
 from collections.abc import Callable
@@ -8,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tmbench.errors import TmbenchError
-from tmbench.identity import Seeds
+from tmbench.identity import Seeds, content_id
+from tmbench.sources.checkpoints import FORMAT, UNSAVED, Checkpoints, Saved, prefixed, share
+from tmbench.sources.network import as_array, drawing, load_weights, place_of, weights_of
 from tmbench.sources.recipe import Recipe
 
 SHIFT = 2
@@ -21,19 +27,28 @@ class Diverged(TmbenchError):
     failure = "nan"
 
 
-def train(network: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, rate: float, seeds: Seeds) -> list[float]:
+def train(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    rate: float,
+    seeds: Seeds,
+    checkpoints: Checkpoints = UNSAVED,
+) -> list[float]:
     """Train all of ``network`` on (inputs, labels) with cross-entropy; left in evaluation mode.
 
-    The order of the images and their augmentation depend on ``seeds`` and the epoch alone, so that learning rates
-    are compared on the same batches.
+    The order of the images, their augmentation and what the network draws (dropout) depend on ``seeds`` and the step
+    alone, so that learning rates are compared on the same batches.
 
     Args:
-        network: gives (n, C) logits for a batch of ``inputs``.
-        inputs: (n, …) float32.
-        labels: (n,) int64.
+        network: gives (n, C) logits for a batch of ``inputs``; trained where it lies.
+        inputs: (n, …) float32, on the CPU.
+        labels: (n,) int64, on the CPU.
         recipe: optimiser, schedule, epochs and batch size.
         rate: the highest learning rate.
         seeds: the random streams.
+        checkpoints: where the training goes on from, and is saved after each step at which that is due.
 
     Returns:
         The mean loss of each epoch.
@@ -42,32 +57,108 @@ def train(network: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, ra
         Diverged: as soon as a loss is not finite.
     """
     count = max(1, round(len(labels) / recipe.batch_size))
-    optimizer = _optimizer(network, recipe, rate)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(recipe, count * recipe.epochs))
+    factor = _schedule(recipe, count * recipe.epochs)
+    place = place_of(network)
+    state = TrainingState(network, recipe, rate, seeds, len(labels))
+    state.resume(checkpoints.saved())
     network.train()
-    curve = []
-    for epoch in range(recipe.epochs):
+    for epoch in range(len(state.curve), recipe.epochs):
         order = seeds.generator("order of images", epoch).permutation(len(labels))
-        augment = seeds.generator("augmentation", epoch)
-        total = 0.0
-        for batch in np.array_split(order, count):
+        for batch in np.array_split(order, count)[state.steps :]:
+            step = epoch * count + state.steps
             index = torch.from_numpy(batch)
             chosen = inputs[index]
             if recipe.augment == "shift":
-                chosen = _shifted(chosen, augment)
-            loss = nn.functional.cross_entropy(network(chosen), labels[index])
+                chosen = _shifted(chosen, state.augment)
+            with drawing(seeds.integer("draws of the network", step), place):
+                loss = nn.functional.cross_entropy(network(chosen.to(place)), labels[index].to(place))
             if not math.isfinite(loss.item()):
                 raise Diverged(f"the loss is {loss.item()} in epoch {epoch + 1} at learning rate {rate:g}.")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            total += loss.item() * len(batch)
-        curve.append(total / len(labels))
+            state.step(loss, rate * factor(step), len(batch))
+            if checkpoints.due():
+                checkpoints.save(state.saved())
+        state.end_epoch()
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise Diverged(f"the weights are not finite after the last step at learning rate {rate:g}.")
     network.eval()
-    return curve
+    return state.curve
+
+
+class TrainingState:
+    """A training between two steps: all that the next step depends on, beside the data and the step's number.
+
+    Attributes:
+        curve: the mean loss of each finished epoch.
+        steps: steps done in the epoch at hand.
+        augment: the epoch's augmentation is drawn from it.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, rate: float, seeds: Seeds, images: int) -> None:
+        """``network`` before the first step on ``images`` images."""
+        self.curve: list[float] = []
+        self.steps = 0
+        self.augment = seeds.generator("augmentation", 0)
+        self._loss = 0.0  # the sum over the epoch's images so far
+        self._network = network
+        self._optimizer = _optimizer(network, recipe, rate)
+        self._seeds = seeds
+        self._images = images
+        shapes = [[name, list(value.shape)] for name, value in network.state_dict().items()]
+        self._signature = content_id([FORMAT, recipe.key(), rate, seeds.unit, images, shapes])
+
+    def step(self, loss: Tensor, rate: float, images: int) -> None:
+        """One step of the optimiser, down the gradient of the mean loss of a batch of ``images``."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self.steps += 1
+        self._loss += loss.item() * images
+
+    def end_epoch(self) -> None:
+        """Note the epoch's mean loss; the next step is the first of another."""
+        self.curve.append(self._loss / self._images)
+        self.steps, self._loss = 0, 0.0
+        self.augment = self._seeds.generator("augmentation", len(self.curve))
+
+    def saved(self) -> Saved:
+        """The state, copied to the CPU."""
+        moments = {
+            f"{key}/{name}": as_array(value)
+            for name, parameter in self._network.named_parameters()
+            for key, value in self._optimizer.state.get(parameter, {}).items()
+            if isinstance(value, Tensor)
+        }
+        facts = {
+            "signature": self._signature,
+            "curve": list(self.curve),
+            "steps": self.steps,
+            "loss": self._loss,
+            "augment": self.augment.bit_generator.state,
+        }
+        return Saved(prefixed("network", weights_of(self._network)) | prefixed("optimizer", moments), facts)
+
+    def resume(self, saved: Saved | None) -> None:
+        """Go on from ``saved``; a state of another training, or of an older form, is passed over."""
+        if saved is None or saved.facts.get("signature") != self._signature:
+            return
+        load_weights(self._network, share(saved.arrays, "network"))
+        parameters = dict(self._network.named_parameters())
+        for path, array in share(saved.arrays, "optimizer").items():
+            key, _, name = path.partition("/")
+            self._optimizer.state[parameters[name]][key] = _laid_out(array, parameters[name])
+        self.curve = list(saved.facts["curve"])
+        self.steps, self._loss = saved.facts["steps"], saved.facts["loss"]
+        self.augment.bit_generator.state = saved.facts["augment"]
+
+
+def _laid_out(array: np.ndarray, parameter: Tensor) -> Tensor:
+    """``array`` where ``parameter`` lies, its numbers in the same order in memory, as fused optimisers expect."""
+    values = torch.from_numpy(array)
+    if values.shape != parameter.shape:
+        return values.to(parameter.device)
+    return torch.empty_like(parameter, dtype=values.dtype, requires_grad=False).copy_(values)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from tmbench.engine.batches import Batch
 from tmbench.engine.records import Records
-from tmbench.engine.units import Unit
 from tmbench.metrics.registry import Pooled
 from tmbench.sources.options import Source
 from tmbench.stats.cells import INAPPLICABLE, MISSING, OK, Cells, Combined
@@ -43,20 +43,23 @@ def collect(plan: Plan, records: Records) -> tuple[Cells, Gaps]:
     present = np.zeros((len(targets), len(sources)), dtype=bool)
     for source, target in plan.cells:
         present[targets.index(target), sources.index(source)] = True
-    missing_truths = 0
-    for unit in plan.units:
-        if unit.stage == "truth":
-            place = (recipes.index(unit.recipe), *_cell(unit, targets, sources), seeds.index(unit.seed))
-            truth[place] = _number(records.value(unit.id, _measure(plan, unit)))
-            missing_truths += int(np.isnan(truth[place]))
-        for score in unit.scores:
-            cell = _cell(unit, targets, sources)
-            if score.metric in pooled:
-                pooled[score.metric].take((levels.index(score.level), *cell), records.details(score.id))
+    places = {name: i for i, name in enumerate(targets)}, {name: i for i, name in enumerate(sources)}
+    for batch in plan.units.batches:
+        cell = places[0].get(batch.target, -1), places[1][batch.source]
+        if batch.stage == "truth":
+            measure = _measure(plan, batch)
+            found = [_number(records.value(id, measure)) for id in batch.ids] if records.done else np.nan
+            truth[(recipes.index(batch.recipe), *cell)] = found
+        for owed, id in zip(batch.owed, batch.score_ids(0), strict=True):
+            level = levels.index(owed.level)
+            if owed.metric in pooled:
+                pooled[owed.metric].take((level, *cell), records.details(id))
                 continue
-            at = (levels.index(score.level), metrics.index(score.metric), *cell)
-            scores[at] = _number(records.value(score.id))
+            at = (level, metrics.index(owed.metric), *cell)
+            scores[at] = _number(records.value(id))
             state[at] = MISSING if np.isnan(scores[at]) else OK
+    planned = sum(len(batch.ids) for batch in plan.units.batches if batch.stage == "truth")
+    missing_truths = planned - int((~np.isnan(truth)).sum())
     combined = tuple(parts.combined(name, plan.kinds[name]) for name, parts in pooled.items())
     cells = _oriented(plan, metrics, truth, scores, state, combined, present)
     states = np.concatenate([state.ravel(), *(one.state.ravel() for one in combined)])
@@ -150,13 +153,9 @@ def _test_size(plan: Plan, target: Target) -> float:
     return float(target.sizes.test) if measures == {"accuracy"} else np.nan
 
 
-def _cell(unit: Unit, targets: tuple[str, ...], sources: tuple[str, ...]) -> tuple[int, int]:
-    return targets.index(unit.target), sources.index(unit.source)
-
-
-def _measure(plan: Plan, unit: Unit) -> str:
-    """The measure of a truth that its recipe calls the primary one."""
-    return plan.options.recipe[plan.options.target[unit.target].task, unit.recipe].measure
+def _measure(plan: Plan, batch: Batch) -> str:
+    """The measure of truths that their recipe calls the primary one."""
+    return plan.options.recipe[plan.options.target[batch.target].task, batch.recipe].measure
 
 
 def _number(value: float | None) -> float:

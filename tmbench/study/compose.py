@@ -19,7 +19,8 @@ from tmbench.folders import shipped
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
 from tmbench.sources.recipe import Recipe
-from tmbench.study.options import GROUPS, SETTINGS, Cluster, MeasureOption, Paths, PoolOption, Stored
+from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption, Stored
+from tmbench.study.settings import checked
 from tmbench.study.sweep import Sweep
 from tmbench.study.tables.options import CellsOption
 from tmbench.study.validation import explain
@@ -124,8 +125,7 @@ def compose(
     """
     folders = folders or OptionFolders()
     wanted = _wanted(sweep, folders, table.name if table else "")
-    _check_settings(settings, folders)
-    config = _hydra(wanted, settings, folders)
+    config = _hydra(wanted, checked(settings, folders), folders)
     found: dict[str, dict[Any, Any]] = {group: {} for group in GROUPS}
     raw: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in wanted:
@@ -151,6 +151,16 @@ def compose(
         cells_overrides=cells_overrides,
         searchpath=folders.searchpath,
     )
+
+
+def compose_settings(settings: Sequence[str], folders: OptionFolders) -> tuple[Cluster, Paths]:
+    """Where units run and where results lie, for a verb that needs no sweep.
+
+    Raises:
+        ConfigError: for a name that no option file bears, an unknown key, a wrong value.
+    """
+    config = _hydra((), checked(settings, folders), folders)
+    return validated(Cluster, config["cluster"], Path("cluster")), validated(Paths, config["paths"], Path("paths"))
 
 
 def validated(model: type[BaseModel], content: Any, path: Path) -> Any:
@@ -195,18 +205,6 @@ class _Entry:
         kind, place = self.place.split(".")
         content: dict[str, Any] = config["option"][kind][place]
         return content
-
-
-def _check_settings(settings: Sequence[str], folders: OptionFolders) -> None:
-    """Refuse ``cluster=NAME`` and ``cluster.KEY=…`` that do not exist, in our words before Hydra's."""
-    for text in settings:
-        key, _, value = text.lstrip("+~").partition("=")
-        group, _, field = key.partition(".")
-        keys = SETTINGS[group].model_fields
-        if field and field not in keys:
-            raise unknown(f"key of {group}", field, keys, where=text)
-        if not field and value not in folders.names(group):
-            raise unknown(group, value, folders.names(group), where=text)
 
 
 def _wanted(sweep: Sweep, folders: OptionFolders, table: str) -> list[_Entry]:

@@ -6,8 +6,8 @@ Knows no torch: what a metric needs is declared, so that a metric that does not 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tmbench.engine.batches import Units
 from tmbench.engine.records import Records
-from tmbench.engine.units import Unit
 from tmbench.errors import NothingMatched
 from tmbench.functions import portable
 from tmbench.identity import canonical
@@ -22,7 +22,7 @@ from tmbench.study.resolution import resolver
 from tmbench.study.scenario import Scenario
 from tmbench.study.setups import Setups
 from tmbench.study.sweep import Sweep
-from tmbench.study.work import features_units, pretrain_units, truth_units
+from tmbench.study.work import batches
 from tmbench.targets.options import Target
 
 LONG = 10**9
@@ -51,7 +51,7 @@ class Plan:
     options: Options
     metrics: dict[str, Metric]
     cells: tuple[tuple[str, str], ...]
-    units: tuple[Unit, ...]
+    units: Units
     setups: Setups
     inapplicable: frozenset[tuple[str, str]]
     own: tuple[tuple[str, str], ...]
@@ -118,11 +118,9 @@ class Plan:
         pools = [name for name in self.options.pool if name != "all"]
         return f"{found}, and pool={','.join(pools)} forms no pool of two or more from them. {add}, or say pool=all."
 
-    def estimated(self, minutes: Mapping[str, float]) -> "Plan":
-        """This plan with better estimates of the units' cost."""
-        return replace(
-            self, units=tuple(replace(unit, minutes=minutes.get(unit.id, unit.minutes)) for unit in self.units)
-        )
+    def estimated(self, minutes: Mapping[tuple[str, str, str], float]) -> "Plan":
+        """This plan with better estimates of the units' cost, by their kind (``Batch.kind``)."""
+        return replace(self, units=self.units.with_minutes(minutes))
 
 
 def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked: Sequence[str] = FILTERS) -> Plan:
@@ -158,9 +156,8 @@ def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked:
         for m, metric in metrics.items()
         if not fits(metric, options.metric[m].parameters, source)
     )
-    plan = Plan(sweep, options, metrics, cells, (), _no_setups(sweep), inapplicable, own)
-    units = (*pretrain_units(options, cells), *features_units(plan), *truth_units(plan))
-    plan = replace(plan, units=units, notes=_kept_rows(plan))
+    plan = Plan(sweep, options, metrics, cells, Units(()), _no_setups(sweep), inapplicable, own)
+    plan = replace(plan, units=Units(batches(plan)), notes=_kept_rows(plan))
     scenarios = [Scenario.of(part) for part in parts(sweep, collect(plan, Records())[0])]
     return replace(plan, setups=Setups(scenarios, options.pool, sweep.measure, resolver(sweep, options, {})))
 
@@ -176,7 +173,7 @@ def _build_published(sweep: Sweep, options: Options, tables: Tables, checked: Se
     resolved = resolver(sweep, options, origins)
     setups = Setups([Scenario.of(cells) for cells in published], options.pool, sweep.measure, resolved)
     notes += [*without_scores(left), *_long_work(setups, published)]
-    return Plan(sweep, options, {}, (), (), setups, frozenset(), (), left, published, tuple(notes))
+    return Plan(sweep, options, {}, (), Units(()), setups, frozenset(), (), left, published, tuple(notes))
 
 
 def _long_work(setups: Setups, published: Sequence[Cells]) -> list[str]:

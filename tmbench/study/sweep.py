@@ -125,12 +125,17 @@ class Request:
     """How ``cells=FILE`` is read: dotted key without ``cells.`` → its value, and the override as typed."""
 
 
-def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
+def parse(overrides: Sequence[str], extra: Sequence[str] = (), study: bool = True) -> Request:
     """Take Hydra overrides apart: ``sweep=``, axes (``metric=[a,b]``), settings, and the verb's own keys.
+
+    Args:
+        overrides: as typed.
+        extra: the verb's own keys.
+        study: whether the verb needs to know which study is meant.
 
     Raises:
         ConfigError: for text that is no override, an unknown key or one given twice, or neither ``sweep=`` nor
-            ``cells=``.
+            ``cells=`` where one is needed.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -170,7 +175,7 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = ()) -> Request:
             folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
             raise unknown("key", key, ["sweep", *AXES, "pool.size", *SETTINGS, *OF_AGGREGATE, *extra], where=text)
-    if not sweep and "cells" not in axes:
+    if study and not sweep and "cells" not in axes:
         names = ", ".join(sorted(sweep_files()))
         raise ConfigError(
             f"say which study: sweep=NAME or sweep=FILE.yaml, or cells=FILE for a table of your own. Shipped: {names}."

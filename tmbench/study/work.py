@@ -1,144 +1,198 @@
 """The work of a study: the units that give its cells their truths and scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tmbench.engine.passes import is_own, more_read, reads_own_data
-from tmbench.engine.units import Score, Unit, key_id, pretrain_key, unit_key
+from tmbench.engine.batches import Batch, Owed
+from tmbench.engine.passes import is_own, more_read
+from tmbench.engine.units import VERSIONS, key_id, pretrain_key
+from tmbench.functions import portable
+from tmbench.identity import OpenKey
 from tmbench.metrics.registry import READS
 from tmbench.sources.options import Pretraining, Source
-from tmbench.study.compose import Options
+from tmbench.targets.options import Target
 
 if TYPE_CHECKING:
     from tmbench.study.plan import Plan
 
 
-def pretrain_units(options: Options, cells: Sequence[tuple[str, str]]) -> list[Unit]:
-    """One unit for each source that the study trains itself."""
-    units = []
-    for name in dict.fromkeys(source for source, _ in cells):
-        source = options.source[name]
+def batches(plan: "Plan") -> Iterator[Batch]:
+    """All work of the plan's cells, pretraining first."""
+    sources = {name: _SourceParts(name, plan.options.source[name]) for name, _ in plan.cells}
+    targets = {name: _TargetParts(name, plan.options.target[name]) for _, name in plan.cells}
+    for source in sources.values():
+        yield from source.pretraining()
+    cells = [(sources[source], targets[target]) for source, target in plan.cells]
+    yield from _passes(plan, cells)
+    yield from _truths(plan, cells)
+
+
+class _SourceParts:
+    """What every unit of a source shares: each part is made once, whatever the number of units."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self.source = source
+        self.config = source.model_dump(mode="json")
+        plain = source.key()
+        key: dict[str, Any] = pretrain_key(plain)
+        self._pretrain_key = key
+        self.after = key_id(key) if source.pretrained_on is not None else ""
+        # With the id of its pretraining: weights of another version of that are another source.
+        self.key = portable({**plain, "pretraining": self.after})
+
+    def pretraining(self) -> Iterator[Batch]:
+        """The unit that trains its weights, where the study trains them itself."""
+        source = self.source
         if isinstance(source.weights, Pretraining):
-            key = pretrain_key(source.key())
-            id = key_id(key)
-            config = {"source": source.model_dump(mode="json")}
-            needs = source.resources | source.weights.recipe.resources
-            units.append(Unit(id, "pretrain", name, key, config, name, minutes=source.minutes, resources=needs))
-    return units
-
-
-def _after(source: Source) -> str:
-    return key_id(pretrain_key(source.key())) if source.pretrained_on is not None else ""
-
-
-def _trained(source: Source) -> dict[str, Any]:
-    """The source's key with the id of its pretraining: weights of another version of that are another source."""
-    return {**source.key(), "pretraining": _after(source)}
-
-
-def features_units(plan: "Plan") -> list[Unit]:
-    """One unit for each cell: a forward pass, with the scores that are made from it."""
-    units = []
-    for source_name, target_name in plan.cells:
-        source, target = plan.options.source[source_name], plan.options.target[target_name]
-        key = unit_key("features", source=_trained(source), target=target.key())
-        id = key_id(key)
-        name = f"{source_name} → {target_name}"
-        scores = _scores(plan, id, name, source_name, target_name)
-        units.append(
-            Unit(
-                id,
-                "features",
-                name,
-                key,
-                {
-                    "source": source.model_dump(mode="json"),
-                    "target": target.model_dump(mode="json"),
-                    "layers": _kept(plan, scores),
-                    "own_layers": sorted({score.config["layer"] for score in scores if reads_own_data(score)}),
-                },
-                source_name,
-                target_name,
-                minutes=0.02,
-                resources=source.resources,
-                after=_after(source),
-                scores=tuple(scores),
+            yield Batch(
+                "pretrain",
+                self.name,
+                self._pretrain_key,
+                {"source": self.config},
+                (self.after,),
+                self.name,
+                minutes=source.minutes,
+                resources=source.resources | source.weights.recipe.resources,
             )
+
+
+class _TargetParts:
+    """The same of a target."""
+
+    def __init__(self, name: str, target: Target) -> None:
+        self.name = name
+        self.target = target
+        self.config = target.model_dump(mode="json")
+        self.key = portable(target.key())
+
+
+Cells = Sequence[tuple[_SourceParts, _TargetParts]]
+
+
+def _passes(plan: "Plan", cells: Cells) -> Iterator[Batch]:
+    """One unit for each cell: a forward pass, with the scores that are made from it."""
+    scores = _Scores(plan)
+    for source, target in cells:
+        key = {"stage": "features", "version": VERSIONS["features"], "source": source.key, "target": target.key}
+        id = key_id(key)
+        owed = scores.owed(source.name, target.name)
+        yield Batch(
+            "features",
+            f"{source.name} → {target.name}",
+            key,
+            {"source": source.config, "target": target.config, "layers": owed.layers, "own_layers": owed.own_layers},
+            (id,),
+            source.name,
+            target.name,
+            minutes=0.02,
+            resources=source.source.resources,
+            after=source.after,
+            owed=owed.scores,
+            scores=(tuple([score.open_key.id(f'"{id}"') for score in owed.scores]),),
         )
-    return units
 
 
-def _kept(plan: "Plan", scores: Sequence[Score]) -> dict[str, str]:
+def _truths(plan: "Plan", cells: Cells) -> Iterator[Batch]:
+    """One unit for each cell, recipe and seed: a fine-tuning."""
+    recipes = {place: (portable(r.key()), r.model_dump(mode="json")) for place, r in plan.options.recipe.items()}
+    seeds = plan.sweep.seed
+    spelled = [str(seed) for seed in seeds]
+    for source, target in cells:
+        for name in plan.sweep.recipe:
+            if not any(_included(plan, source.name, target.name, name, level) for level in plan.sweep.level):
+                continue
+            recipe = plan.options.recipe[target.target.task, name]
+            recipe_key, recipe_config = recipes[target.target.task, name]
+            key = {
+                "stage": "truth",
+                "version": VERSIONS["truth"],
+                "source": source.key,
+                "target": target.key,
+                "recipe": recipe_key,
+            }
+            ids = map(OpenKey(key, "seed").id, spelled)
+            yield Batch(
+                "truth",
+                f"{source.name} → {target.name}  recipe={name}",
+                key,
+                {"source": source.config, "target": target.config, "recipe": recipe_config},
+                tuple(ids),
+                source.name,
+                target.name,
+                name,
+                minutes=recipe.minutes,
+                resources=source.source.resources | recipe.resources,
+                after=source.after,
+                seeds=seeds,
+            )
+
+
+@dataclass(frozen=True)
+class _OwedByPass:
+    """The scores that a pass owes, and what the pass has to keep for them."""
+
+    scores: tuple[Owed, ...]
+    layers: dict[str, str]
     """What of the features is kept at each layer, of ``registry.READS``: all, or what these scores read."""
+
+    @cached_property
+    def own_layers(self) -> list[str]:
+        """The layers at which the source's own data are read."""
+        return sorted({score.config["layer"] for score in self.scores if any(map(is_own, score.config["facts"]))})
+
+
+class _Scores:
+    """The scores that passes owe: passes of which the same metrics apply at the same levels share them."""
+
+    def __init__(self, plan: "Plan") -> None:
+        self._plan = plan
+        self._every = {(v, m): _owed(plan, v, m) for v in plan.options.level for m in plan.options.metric}
+        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], _OwedByPass] = {}
+
+    def owed(self, source: str, target: str) -> _OwedByPass:
+        """What the pass of a cell owes."""
+        plan = self._plan
+        levels = tuple(
+            level
+            for level in plan.options.level
+            if any(_included(plan, source, target, recipe, level) for recipe in plan.sweep.recipe)
+        )
+        metrics = tuple(metric for metric in plan.options.metric if (source, metric) not in plan.inapplicable)
+        if (levels, metrics) not in self._known:
+            scores = tuple(self._every[level, metric] for level in levels for metric in metrics)
+            self._known[levels, metrics] = _OwedByPass(scores, _kept(plan, scores))
+        return self._known[levels, metrics]
+
+
+def _owed(plan: "Plan", level_name: str, metric_name: str) -> Owed:
+    """The score of a metric at a level."""
+    level, option, metric = plan.options.level[level_name], plan.options.metric[metric_name], plan.metrics[metric_name]
+    facts = metric.facts_of(option.parameters)
+    key: dict[str, Any] = {"metric": metric.key(option.parameters)}
+    config = {
+        "function": option.function,
+        "parameters": dict(option.parameters),
+        "layer": "",
+        "reads": metric.reads_of(option.parameters),
+        "facts": sorted(facts),
+    }
+    # What reads no features does not depend on where they are read.
+    if "features" in metric.needs_of(option.parameters) or any(map(is_own, facts)):
+        key["level"] = level.key()
+        config["layer"] = level.layer
+    return Owed(level_name, metric_name, portable(key), config)
+
+
+def _kept(plan: "Plan", scores: Sequence[Owed]) -> dict[str, str]:
     asked = READS[0] if plan.options.store.features == "moments" else READS[-1]
     kept = {level.layer: asked for level in sorted(plan.options.level.values(), key=lambda level: level.layer)}
     for score in scores:
         if layer := score.config["layer"]:
             kept[layer] = more_read(kept[layer], score.config["reads"])
     return kept
-
-
-def _scores(plan: "Plan", features: str, name: str, source: str, target: str) -> list[Score]:
-    scores = []
-    for level_name, level in plan.options.level.items():
-        if not any(_included(plan, source, target, recipe, level_name) for recipe in plan.sweep.recipe):
-            continue
-        for metric_name, option in plan.options.metric.items():
-            if (source, metric_name) in plan.inapplicable:
-                continue
-            metric = plan.metrics[metric_name]
-            facts = metric.facts_of(option.parameters)
-            parts: dict[str, Any] = {"features": features, "metric": metric.key(option.parameters)}
-            config = {
-                "function": option.function,
-                "parameters": dict(option.parameters),
-                "layer": "",
-                "reads": metric.reads_of(option.parameters),
-                "facts": sorted(facts),
-            }
-            # What reads no features does not depend on where they are read.
-            if "features" in metric.needs_of(option.parameters) or any(map(is_own, facts)):
-                parts["level"] = level.key()
-                config["layer"] = level.layer
-            key = unit_key("score", **parts)
-            full = f"{name}  {metric_name} at {level_name}"
-            scores.append(Score(key_id(key), full, level_name, metric_name, key, config))
-    return scores
-
-
-def truth_units(plan: "Plan") -> list[Unit]:
-    """One unit for each cell, recipe and seed: a fine-tuning."""
-    units = []
-    for source_name, target_name in plan.cells:
-        source, target = plan.options.source[source_name], plan.options.target[target_name]
-        for recipe_name in plan.sweep.recipe:
-            if not any(_included(plan, source_name, target_name, recipe_name, level) for level in plan.sweep.level):
-                continue
-            recipe = plan.options.recipe[target.task, recipe_name]
-            for seed in plan.sweep.seed:
-                key = unit_key("truth", source=_trained(source), target=target.key(), recipe=recipe.key(), seed=seed)
-                units.append(
-                    Unit(
-                        key_id(key),
-                        "truth",
-                        f"{source_name} → {target_name}  recipe={recipe_name} seed={seed}",
-                        key,
-                        {
-                            "source": source.model_dump(mode="json"),
-                            "target": target.model_dump(mode="json"),
-                            "recipe": recipe.model_dump(mode="json"),
-                            "seed": seed,
-                        },
-                        source_name,
-                        target_name,
-                        recipe_name,
-                        seed,
-                        minutes=recipe.minutes,
-                        resources=source.resources | recipe.resources,
-                        after=_after(source),
-                    )
-                )
-    return units
 
 
 def _included(plan: "Plan", source: str, target: str, recipe: str, level: str) -> bool:
