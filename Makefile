@@ -1,10 +1,11 @@
 # make demo: the whole study on built-in data.   make test: the tests.   Each installs what it needs, once.
+# make chaos: 200 faults on the SLURM of slurm-up while it runs a sweep; some 25 minutes, figures in results/chaos/.
 # make slurm-up, slurm-down: a SLURM for tests/slurm on this machine (Debian, as root); without one they are skipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check slurm-up slurm-down clean
+.PHONY: demo test check slurm-up slurm-down chaos clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tmbench run sweep=demo
@@ -23,6 +24,9 @@ slurm-up:
 
 slurm-down:
 	tests/slurm/cluster down
+
+chaos: $(VENV)/.developing
+	$(BIN)/python tests/slurm/chaos.py --faults 220 --seed 1 --out results/chaos
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -51,6 +51,8 @@ def perform(unit, bench):
         if not flag.exists():
             flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if does == "leave":
+        os._exit(0)
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     details = {"starts": _train(unit, bench, float(argument))} if does == "train" else {}
@@ -73,7 +75,6 @@ def _train(unit, bench, seconds):
         step += 1
         if checkpoints.due():
             checkpoints.save(Saved({"step": np.array([step])}, {"starts": starts}))
-    checkpoints.discard()
     return starts
 
 

@@ -69,7 +69,7 @@ def _one(study: Study, state: "State", wanted: Sequence[str]) -> "Found":
         near = nearest_names(state.units, wanted)
         hint = f"Nearest: {', '.join(near)}." if near else f"`tmbench run {study.command} --dry-run` lists units."
         raise NothingMatched(f"no unit of {study.plan.sweep.name} has '{words}' in its name or id. {hint}")
-    lines = [f"  {one.id[:12]}  {one.stage:<9} {_status(state, one):<8} {one.name}" for one in found[:LISTED]]
+    lines = [f"  {one.id[:12]}  {one.stage:<9} {_word(_status(state, one)):<8} {one.name}" for one in found[:LISTED]]
     lines += [f"  … and {len(found) - LISTED:,} more"] * (len(found) > LISTED)
     raise ConfigError(
         f"'{words}' means {len(found):,} units:\n" + "\n".join(lines) + "\nName one by the beginning of its id, or "
@@ -79,6 +79,10 @@ def _one(study: Study, state: "State", wanted: Sequence[str]) -> "Found":
 
 def _status(state: "State", one: "Found") -> str:
     return state.status.get(one.id) or state.score_status(one.unit(state.units).id, one.id)
+
+
+def _word(status: str) -> str:
+    return "to do" if status == "pending" else status
 
 
 def unit_facts(study: Study, state: "State", found: "Found") -> dict[str, Any]:
@@ -150,9 +154,8 @@ def _next(study: Study, state: "State", found: "Found") -> str:
 
 def text(facts: dict[str, Any]) -> str:
     """The facts for people."""
-    status = facts["status"]
     lines = [
-        f"{facts['stage']}  {facts['name']}  {'to do' if status == 'pending' else status}",
+        f"{facts['stage']}  {facts['name']}  {_word(facts['status'])}",
         f"  id      {facts['id']}",
     ]
     if facts["unit"] != facts["id"]:

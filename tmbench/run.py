@@ -129,7 +129,7 @@ def finish(study: Study, report: "Report") -> int:
         print(f"note: {len(other.units):,} units are left to {other.who}", file=sys.stderr)
     for problem in report.problems:
         print(f"error: {problem}", file=sys.stderr)
-    state = State(study.plan.units, study.store, own=report.own)
+    state = State(study.plan.units, study.store, own=None if report.submitted else report.own)
     for line in notes(state):
         print(line, file=sys.stderr)
     counts = state.counts()

@@ -61,7 +61,7 @@ def facts(study: Study, state: "State") -> dict[str, Any]:
     from tmbench.engine.accounts import accounts
     from tmbench.engine.at_work import crews
 
-    counts, at_work, costs = state.counts(), crews(state), accounts(state)
+    counts, at_work, costs = state.counts(), crews(state), accounts(state, study.plan.options.cluster.needs)
     workers = sum(crew.workers for crew in at_work)
     pace = costs.pace
     return {

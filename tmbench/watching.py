@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from time import sleep
 from typing import TYPE_CHECKING
 
 from tmbench.engine.holdings import Holding, holdings
@@ -81,7 +82,7 @@ class Lookout:
             show(state)
             if not _at_work(state):
                 return state
-            time.sleep(LOOK_SECONDS)
+            sleep(LOOK_SECONDS)
 
     def _live(self) -> State:
         from rich.console import Console

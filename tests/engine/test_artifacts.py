@@ -1,3 +1,6 @@
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -56,3 +59,34 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "artifacts").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="cannot write"):
         write_artifact(tmp_path / "artifacts" / "x.safetensors", {"a": np.zeros(2)})
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_stays(path, monkeypatch):
+    content = path.read_bytes()
+
+    def failing(number):
+        def open(self, *arguments):
+            raise OSError(number, "passing")
+
+        return open
+
+    for number, said in [(errno.EIO, StoreError), (errno.EACCES, StoreError), (errno.ESTALE, FileNotFoundError)]:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", failing(number))
+            patched.setattr("safetensors.safe_open", failing(number))
+            with pytest.raises(said):
+                read_artifact(path)
+    assert path.read_bytes() == content
+
+
+def test_damage_that_another_worker_sets_aside_first_is_damage(path, monkeypatch):
+    path.write_bytes(path.read_bytes()[:-5])
+    real = Path.replace
+
+    def late(self, target):
+        real(self, target)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    with pytest.raises(CorruptArtifact, match="is damaged"):
+        read_artifact(path)

@@ -42,6 +42,30 @@ def test_a_state_comes_back(tmp_path):
     assert checkpoints.saved() is None
 
 
+def test_a_state_counts_the_seconds_of_all_its_workers(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(engine_checkpoints.time, "monotonic", lambda: clock[0])
+    first = kept(tmp_path)
+    assert first.saved() is None
+    clock[0] += 30
+    first.save(STATE)
+    clock[0] += 5  # after the last save; lost with the worker
+    second = kept(tmp_path)
+    assert second.saved() is not None
+    assert second.earlier_seconds == 30
+    clock[0] += 10
+    second.save(STATE)
+    assert second.saved() is not None
+    assert second.earlier_seconds == 30  # its own are its own
+    third = kept(tmp_path)
+    assert third.saved() is not None
+    assert third.earlier_seconds == 40
+    third.count_from_here()
+    fourth = kept(tmp_path)
+    assert fourth.saved().facts == STATE.facts
+    assert fourth.earlier_seconds == 0
+
+
 def test_the_state_of_another_key_is_passed_over(tmp_path):
     kept(tmp_path).save(STATE)
     assert kept(tmp_path, key="other").saved() is None
@@ -155,7 +179,8 @@ class StoppedAt(Workbench):
 
 
 def outcome(unit, rows, bench):
-    """What a unit leaves: its records and its weights, as bytes."""
+    """What a unit leaves: its records and its weights, as bytes. The worker lets its state go."""
+    bench.state.discard()
     path = bench.artifact("pretrain", unit.id)
     told = [(row["measure"], row["value"], row["details"]) for row in rows]
     return told, path.read_bytes() if path.exists() else None

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import engine_work as work
 
-from tmbench.engine.chunks import ROWS, cut, freeze, read_unit
+from tmbench.engine.chunks import ROWS, cut, freeze, read_units
 
 
 def test_units_come_back_whole_and_each_once(tmp_path):
@@ -42,9 +42,9 @@ def test_chunks_across_groups_of_rows(tmp_path):
     chunks = freeze(cut(units, parts=4, chunk_minutes=1e9), tmp_path / "a.parquet")
     assert {unit.id for chunk in chunks for unit in chunk.units()} == {unit.id for unit in units}
     assert sum(len(chunk.units()) for chunk in chunks) == len(units)
-    assert read_unit(tmp_path / "a.parquet", units[ROWS + 3].id) == units[ROWS + 3]
-    assert read_unit(tmp_path / "a.parquet", "no such id") is None
-    assert read_unit(tmp_path / "b.parquet", units[0].id) is None
+    some = {unit.id: unit for unit in (units[3], units[ROWS + 3])}
+    assert read_units(tmp_path / "a.parquet", [*some, "no such id"]) == some
+    assert read_units(tmp_path / "b.parquet", list(some)) == {}
 
 
 def test_the_frozen_config_is_another_and_the_key_stays(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from records_work import TIMES, attempt
 
+from tmbench.engine import compaction
 from tmbench.engine.compaction import CompactionFailed, compact
 from tmbench.engine.records import Records, RecordWriter, write_shard
 from tmbench.engine.shards import shard_names
@@ -196,4 +198,37 @@ def test_a_folder_that_forbids_deleting_says_so_and_counts_nothing_twice(tmp_pat
         patched.setattr(Path, "unlink", forbidden)
         with pytest.raises(StoreError, match="counted twice"):
             compact(tmp_path)
+    assert said(tmp_path) == before
+
+
+@pytest.mark.parametrize("when", ["before it is read again", "before its size is asked for"])
+def test_of_two_compactions_at_once_the_slower_one_leaves_it_to_the_other(tmp_path, monkeypatch, when):
+    before, others = filled(tmp_path), []
+    name = "_sync_folder" if when == "before it is read again" else "_holds"
+    real = getattr(compaction, name)
+
+    def overtaken(*arguments):
+        said = real(*arguments)
+        monkeypatch.setattr(compaction, name, real)
+        others.append(compact(tmp_path))
+        return said
+
+    monkeypatch.setattr(compaction, name, overtaken)
+    compact(tmp_path)
+    assert shard_names(tmp_path) == [others[0].path.name]
+    assert said(tmp_path) == before
+
+
+def test_a_shard_that_another_host_folded_is_passed_by(tmp_path, monkeypatch):
+    before, real, left = filled(tmp_path), Path.read_bytes, [1]
+
+    def stale(self):
+        if left and self.suffix == ".parquet":
+            raise OSError(errno.ESTALE * left.pop(), "Stale file handle")
+        return real(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", stale)
+        done = compact(tmp_path)
+    assert (done.shards, done.unreadable, done.newer) == (6, [], [])
     assert said(tmp_path) == before

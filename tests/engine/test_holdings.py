@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import time
+from dataclasses import replace
 
 import pytest
 
 from tmbench.engine.claims import Job, Owner, confirmed, dropped, read_claim, read_claims
-from tmbench.engine.holdings import held_units, holdings, take
+from tmbench.engine.holdings import Holding, held_units, holdings, take
 from tmbench.engine.markers import Marker, marker_path, markers, read_marker
+from tmbench.engine.slurm.site import Element, queue
+from tmbench.files import StoreError
 
 JOBS = (Job("tmbench-a", (0, 1), (("u0", "u1"), ("u2",))), Job("tmbench-b", (2,), (("u3",),)))
 UNITS = ("u0", "u1", "u2", "u3")
@@ -37,7 +39,8 @@ def site(tmp_path, monkeypatch):
         path.write_text(SQUEUE.format(python=sys.executable, jobs=jobs))
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    monkeypatch.setattr("tmbench.engine.slurm.patience.PATIENCE", 0.0, raising=False)
+    # Not as patient as a user's run: the answers here do not change while one waits.
+    monkeypatch.setattr("tmbench.engine.holdings.queue", lambda names, patience: queue(names, 2.0))
 
     def answers(*pairs):
         jobs.write_text(json.dumps(list(pairs) if pairs != (None,) else None))
@@ -113,16 +116,55 @@ def test_the_first_verdict_holds(claims, site):
 def test_many_verdicts_at_once_agree(claims, site, tmp_path):
     claim = announced(claims)
     code = (
-        "import sys, time; from pathlib import Path; from tmbench.engine.claims import _decide;"
-        "time.sleep(max(0, float(sys.argv[3]) - time.time()));"
+        "import sys; from pathlib import Path; from tmbench.engine.claims import _decide;"
+        "print('ready', flush=True); sys.stdin.readline();"
         "print(_decide(Path(sys.argv[1]), 0, sys.argv[2]))"
     )
-    start = str(time.time() + 1.5)
     run = [sys.executable, "-c", code, str(claim.path)]
-    verdicts = ["", "17", "", "17", "", "17"]
-    children = [subprocess.Popen([*run, v, start], stdout=subprocess.PIPE, text=True) for v in verdicts]
-    said = {child.communicate(timeout=60)[0] for child in children}
-    assert len(said) == 1
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen([*run, verdict], **pipes) for verdict in ["", "17"] * 3]
+    assert {child.stdout.readline() for child in children} == {"ready\n"}
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    assert len({child.communicate(timeout=60)[0] for child in children}) == 1
+
+
+def test_a_job_being_submitted_anew_holds_all_its_units(claims, site):
+    """Its first sbatch was heard, its answer lost; the queue still lists one element that is being ended."""
+    announced(claims)
+    site(("17_1", "tmbench-a"))
+    assert held_units(claims.parent) == set(UNITS)
+    assert take(claims, UNITS)[0].units == frozenset()
+
+
+def test_a_worker_that_starts_while_the_queue_is_asked_is_not_dead(claims, site):
+    claim = announced(claims, alive=False)
+    folder = claims.parent / "run"
+    folder.mkdir()
+    path = marker_path(str(folder / "units.parquet"), 0)
+    path.write_text(Marker(path, 0, "u0", "17_0").content())
+    (held,) = holdings(claims)
+    assert held.orphans == (0, 1)
+    assert held.dead() == []
+    claim.confirm(0, "17")
+    (held,) = holdings(claims)
+    assert [marker.unit for marker in held.dead()] == ["u0"]
+
+
+def test_a_claim_that_was_given_back_cannot_be_announced(claims, site):
+    claim, _ = take(claims, UNITS)
+    claim.release()
+    with pytest.raises(StoreError, match="run again"):
+        claim.announce(JOBS, claims.parent / "run")
+
+
+def test_twenty_thousand_elements(claims, site):
+    chunks = tuple(range(20_000))
+    claim, _ = take(claims, ["u"])
+    claim = replace(claim, jobs=(Job("tmbench-a", chunks, (("u",),) * 20_000),))
+    elements = tuple(Element(f"1_{i}", "1", i, "tmbench-a", "RUNNING", "None", "node1", 1.0) for i in chunks)
+    assert Holding(claim, claim.units, elements).chunks() == set(chunks)
 
 
 def test_where_slurm_does_not_answer_nothing_is_taken_over(claims, site):

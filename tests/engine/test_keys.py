@@ -1,12 +1,16 @@
+import errno
 from dataclasses import replace
 
 import engine_work as work
+import pyarrow.parquet as pq
 import pytest
 
+from tmbench.engine import keys, shards
 from tmbench.engine.batches import Units
 from tmbench.engine.compaction import compact
 from tmbench.engine.keys import KeyCollision, check_keys
 from tmbench.engine.records import row, write_shard
+from tmbench.files import StoreError
 from tmbench.identity import canonical
 
 
@@ -39,3 +43,37 @@ def test_failures_and_what_cannot_be_read_are_passed_by(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"half")
     check_keys(Units.of([unit]), tmp_path)
     check_keys(Units.of([replace(unit, key={})]), tmp_path / "nowhere")
+
+
+def test_the_check_ends_while_writers_are_busy(tmp_path, monkeypatch):
+    unit = work.unit(0)
+    write_shard(tmp_path, "r", [success(unit, key='{"other":1}')])
+    real, listings = shards.shard_names, []
+
+    def listed(folder):
+        listings.append(1)
+        if len(listings) <= 200:
+            write_shard(folder, "w", [success(work.unit(len(listings)))])
+        return real(folder)
+
+    for module in (shards, keys):
+        monkeypatch.setattr(module, "shard_names", listed, raising=False)
+    check_keys(Units.of([work.unit(500)]), tmp_path)
+    assert len(listings) == 2
+    with pytest.raises(KeyCollision):
+        check_keys(Units.of([unit]), tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_a_file_that_cannot_be_read_for_a_moment_is_not_passed_by(tmp_path, monkeypatch, number):
+    unit, left, real = work.unit(0), [1], pq.ParquetFile
+    write_shard(tmp_path, "r", [success(unit, key='{"other":1}')])
+
+    def opened(*arguments):
+        if left:
+            raise OSError(left.pop() and number, "passing")
+        return real(*arguments)
+
+    monkeypatch.setattr(pq, "ParquetFile", opened)
+    with pytest.raises(KeyCollision if number == errno.ESTALE else StoreError):
+        check_keys(Units.of([unit]), tmp_path)

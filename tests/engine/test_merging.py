@@ -1,3 +1,4 @@
+import errno
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from records_work import TIMES, attempt
 
 from tmbench.engine import shards
 from tmbench.engine.compaction import compact
-from tmbench.engine.records import Records, row, write_shard
+from tmbench.engine.records import Records, write_shard
 from tmbench.engine.shards import SINCE_2, Reader
 from tmbench.files import StoreError
 
@@ -42,7 +43,7 @@ def said(records):
         records.attempts,
         sorted(records.differing),
         {id: records.value(id, "accuracy") for id in "abc"},
-        {stage: (s.attempts, s.seconds) for stage, s in records.spent().items()},
+        len(records.attempted()) if records.shards else 0,
     )
 
 
@@ -173,18 +174,79 @@ def test_a_listing_that_passes_by_a_shard_and_its_successor_is_repeated(tmp_path
     assert len(Records().merge(tmp_path).results) == 2
 
 
-def test_what_was_spent_counts_every_attempt_once_and_no_score(tmp_path):
-    failed = {**attempt("a", "r", TIMES[0], {}, "bug")[0], "seconds": 1800.0, "gpus": 2.0, "host": "node1"}
-    more = {"seconds": 3600.0, "gpus": 1.0, "host": "node2"}
-    done = [{**one, **more} for one in attempt("a", "r", TIMES[1], {"x": 1.0, "y": 2.0})]
-    score = {**row(id="s", stage="score", status="done", value=1.0, run="r"), "seconds": 5.0}
+def test_attempts_are_there_once_each_and_counted_by_class(tmp_path):
+    failed = [attempt("a", "r", time, {}, failure) for time, failure in zip(TIMES, ["bug", "nan", "bug"], strict=False)]
+    done = attempt("b", "r", TIMES[1], {"x": 1.0, "y": 2.0})
     for _ in range(2):
-        write_shard(tmp_path, "r", [failed, *done, score])
+        write_shard(tmp_path, "r", [*(one for rows in failed for one in rows), *done])
     records = Records().merge(tmp_path)
-    (spent,) = records.spent().values()
-    assert (spent.attempts, spent.seconds, spent.gpu_hours) == (2, 5400.0, 2.0)
-    assert records.hosts() == {"node1", "node2"}
-    assert len(records.attempted()) == 3
+    assert records.attempted()["id"].to_pylist() == ["a", "a", "a", "b"]
+    assert [records.failed_of("a", failure) for failure in ("bug", "nan", "killed")] == [2, 1, 0]
+    assert records.failed_of("b", "bug") == 0
+
+
+def busy(folder, monkeypatch):
+    """Listings of ``folder``, to each of which writers add a shard meanwhile: 200 of them."""
+    real, listings = shards.shard_names, []
+
+    def listed(there):
+        listings.append(1)
+        if len(listings) <= 200:
+            write_shard(folder, "w", attempt(f"new{len(listings)}", "w", TIMES[0], {"x": 1.0}))
+        return real(there)
+
+    monkeypatch.setattr(shards, "shard_names", listed)
+    return listings
+
+
+def test_a_reader_comes_back_while_writers_are_busy(tmp_path, monkeypatch):
+    for number in range(3):
+        write_shard(tmp_path, "r", attempt(f"id{number}", "r", TIMES[0], {"x": 1.0}))
+    listings = busy(tmp_path, monkeypatch)
+    records = Records().merge(tmp_path)
+    assert {"id0", "id1", "id2"} <= records.done.keys()
+    assert len(listings) == 2
+
+
+def test_a_reader_comes_back_while_shards_are_folded_all_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "PAUSE_SECONDS", 0.0)
+    write_shard(tmp_path, "r", attempt("a", "r", TIMES[0], {"x": 1.0}))
+    real, listings = shards.shard_names, busy(tmp_path, monkeypatch)
+    adding = shards.shard_names
+
+    def listed(folder):
+        names = adding(folder)
+        monkeypatch.setattr(shards, "shard_names", real)
+        compact(folder)
+        monkeypatch.setattr(shards, "shard_names", listed)
+        return names
+
+    monkeypatch.setattr(shards, "shard_names", listed)
+    Reader(("id",)).new(tmp_path)
+    assert 2 <= len(listings) <= shards.ROUNDS
+
+
+def stale(real, path, times=1):
+    """A way of reading that fails as a network file system does after another host deleted the file."""
+    left = [times]
+
+    def read(self, *arguments):
+        if self == path and left[0]:
+            left[0] -= 1
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(self, *arguments)
+
+    return read
+
+
+def test_a_stale_handle_is_a_shard_that_is_gone(tmp_path, monkeypatch):
+    path = write_shard(tmp_path, "r", attempt("a", "r", TIMES[0], {"x": 1.0}))
+    monkeypatch.setattr(Path, "read_bytes", stale(Path.read_bytes, path))
+    records = Records().merge(tmp_path)
+    assert set(records.results) == {"a"}
+    monkeypatch.setattr(Path, "read_bytes", stale(Path.read_bytes, path))
+    assert records.details("a") == {"run": "r"}
+    assert not records.broken
 
 
 def test_a_reader_takes_only_what_is_new(tmp_path):

@@ -1,3 +1,8 @@
+import json
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
@@ -81,8 +86,6 @@ def test_temporary_files_are_not_read(tmp_path):
 
 
 def test_the_writer_flushes_while_a_long_unit_computes(tmp_path):
-    import time
-
     with RecordWriter(tmp_path, "r", every=0.05) as writer:
         writer.add([done("a", 1.0, "2026-01-01")])
         deadline = time.monotonic() + 10
@@ -101,6 +104,61 @@ def test_a_store_that_cannot_be_written_says_so_and_loses_nothing(tmp_path):
     folder.unlink()
     writer.flush()
     assert set(Records().merge(folder).results) == {"a"}
+
+
+def test_a_name_that_no_utf8_can_hold_costs_no_record(tmp_path):
+    with RecordWriter(tmp_path, "r", every=0.02) as writer:
+        writer.add([done("good", 1.0, "2026-01-01")])
+        bad = row(id="bad", status="failed", message="no caf\udce9.jpg", details={"\udce9": ["caf\udce9", 1]})
+        writer.add([{**bad, "log": "/data/caf\udce9.log"}])  # as what is added to a row later
+        time.sleep(0.1)
+        writer.add([done("also good", 1.0, "2026-01-01")])
+    records = Records().merge(tmp_path)
+    assert set(records.results) == {"good", "also good"}
+    failure = records.failures["bad"]
+    assert (failure["message"], failure["log"]) == (r"no caf\udce9.jpg", r"/data/caf\udce9.log")
+    assert json.loads(failure["details"]) == {r"\udce9": [r"caf\udce9", 1]}
+
+
+def test_what_the_flushing_thread_trips_over_is_told_at_the_next_record(tmp_path):
+    writer = RecordWriter(tmp_path, "r", every=0.02)
+    writer._thread.start()
+    writer.add([done("a", 1.0, "2026-01-01"), {"id": "b", "value": "no number"}])
+    deadline = time.monotonic() + 20
+    while writer._problem is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(StoreError, match=r"cannot write 2 results of r into .*report this"):
+        writer.add([])
+    assert writer._thread.is_alive()
+    with pytest.raises(StoreError, match="cannot write 2 results"):
+        writer.__exit__(None, None, None)
+
+
+def test_text_numbers_and_what_is_empty_come_back(tmp_path):
+    rows = [
+        done("a", 0.5, "1", log="é→𝄞"),
+        {"id": "b", "status": "done", "finished": "2"},
+        done("c", None, "3", seconds=2),
+    ]
+    path = write_shard(tmp_path, "r", [*rows, *(done(f"n{n}", float(n), "4") for n in range(20))])
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    table.validate(full=True)
+    assert table["value"].to_pylist()[:3] == [0.5, None, None]
+    assert table["value"].to_pylist()[3:] == [float(n) for n in range(20)]
+    assert table["seconds"].to_pylist()[:3] == [None, None, 2.0]
+    assert table["log"].to_pylist()[:3] == ["é→𝄞", "", ""]
+
+
+def test_records_are_written_and_read_without_pandas(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tmbench.engine.records import Records, row, write_shard\n"
+        "folder = Path(sys.argv[1]); write_shard(folder, 'r', [row(id='a', status='done', value=1.0)])\n"
+        "print(Records().merge(folder).value('a'), 'pandas' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["1.0", "False"]
 
 
 def test_unknown_columns_are_refused():

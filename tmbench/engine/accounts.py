@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tmbench.engine.options import Needs
 from tmbench.engine.state import HELD, State
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Accounts:
         return self.minutes_held / workers if workers and self.minutes_held else None
 
 
-def accounts(state: State) -> Accounts:
-    """The accounts of a plan, from its state."""
+def accounts(state: State, asked: Needs) -> Accounts:
+    """The accounts of a plan, from its state; ``asked`` is what its cluster is asked for in place of the options'."""
     left: dict[str, Hours] = {}
     minutes = held = 0.0
     for batch in state.units.batches:
@@ -75,7 +76,7 @@ def accounts(state: State) -> Accounts:
         if not open_units:
             continue
         minutes += batch.minutes * open_units
-        hours, needs = batch.minutes * open_units / 60, batch.resources
+        hours, needs = batch.minutes * open_units / 60, asked.over(batch.resources)
         mine = Hours(gpu=needs.gpus * hours) if needs.gpus else Hours(core=needs.cpus * hours)
         left[batch.stage] = left.get(batch.stage, Hours()) + mine
         # Of what is in hand half is done, as far as anybody knows.
@@ -84,7 +85,7 @@ def accounts(state: State) -> Accounts:
     return Accounts(spent, left, pace, minutes, held)
 
 
-def _attempts(state: State, now: datetime | None = None) -> tuple[Hours, Pace | None]:
+def _attempts(state: State) -> tuple[Hours, Pace | None]:
     """What the attempts at the plan's units, which are a part of the store's, have cost, and how fast they came."""
     if not (state.records.done or state.records.failed):
         return Hours(), None
@@ -93,15 +94,21 @@ def _attempts(state: State, now: datetime | None = None) -> tuple[Hours, Pace | 
     mine = _of_plan(state, table)
     hours = np.where(mine, np.nan_to_num(np.array(seconds, dtype=float)), 0.0) / 3600
     held = np.nan_to_num(np.array(gpus, dtype=float))
-    spent = Hours(float((hours * held).sum()), float(hours[held == 0].sum()))
-    now = now or datetime.now(UTC)
+    return Hours(float((hours * held).sum()), float(hours[held == 0].sum())), _pace(mine, finished, seconds)
+
+
+def _pace(mine: NDArray[np.bool_], finished: list[str], seconds: list[float | None]) -> Pace | None:
+    """How fast the attempts in ``mine`` came of late."""
+    now = datetime.now(UTC)
+    since = {window: (now - window).isoformat(timespec="microseconds") for window in RECENT}
+    late = np.fromiter(map(since[RECENT[-1]].__le__, finished), dtype=bool, count=len(mine))
+    places = np.flatnonzero(mine & late).tolist()
     for window in RECENT:
-        since = (now - window).isoformat(timespec="microseconds")
-        recent = np.flatnonzero(mine & np.fromiter(map(since.__le__, finished), dtype=bool, count=len(mine))).tolist()
+        recent = [at for at in places if finished[at] >= since[window]]
         if len(recent) >= ENOUGH or (recent and window == RECENT[-1]):
-            began = min(_began(finished[at], seconds[at]) for at in recent)
-            return spent, Pace(len(recent), max((now - max(began, now - window)).total_seconds(), 1.0) / 60)
-    return spent, None
+            began = min(datetime.fromisoformat(finished[at]) - timedelta(seconds=seconds[at] or 0.0) for at in recent)
+            return Pace(len(recent), max((now - max(began, now - window)).total_seconds(), 1.0) / 60)
+    return None
 
 
 def _of_plan(state: State, table: "pa.Table") -> NDArray[np.bool_]:
@@ -115,7 +122,3 @@ def _of_plan(state: State, table: "pa.Table") -> NDArray[np.bool_]:
     for at in np.flatnonzero(others).tolist():
         mine[at] = table["id"][at].as_py() in state.status
     return mine
-
-
-def _began(finished: str, seconds: float | None) -> datetime:
-    return datetime.fromisoformat(finished) - timedelta(seconds=seconds or 0.0)

@@ -7,11 +7,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tmbench.engine.shards import is_gone
 from tmbench.errors import TmbenchError
-from tmbench.files import whole_file
+from tmbench.files import StoreError, whole_file
 
 
 class CorruptArtifact(TmbenchError):
@@ -25,7 +27,8 @@ class Artifact:
     """Arrays by name and the facts stored with them."""
 
     arrays: dict[str, np.ndarray]
-    facts: dict[str, float]
+    facts: dict[str, Any]
+    """JSON: numbers of features and weights, the state of a training of a checkpoint."""
 
 
 def artifact_path(store: Path, stage: str, id: str) -> Path:
@@ -33,7 +36,7 @@ def artifact_path(store: Path, stage: str, id: str) -> Path:
     return store / "artifacts" / stage / id[:2] / f"{id}.safetensors"
 
 
-def write_artifact(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, float] | None = None) -> None:
+def write_artifact(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any] | None = None) -> None:
     """Write ``arrays`` (any dtype that safetensors knows) under a temporary name, then rename.
 
     Raises:
@@ -54,16 +57,21 @@ def read_artifact(path: Path) -> Artifact:
     Raises:
         FileNotFoundError: when there is none.
         CorruptArtifact: when it is damaged; the file is renamed to ``*.corrupt`` first.
+        StoreError: for an error of the file system, which is no reason to give the file up.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no artifact {path}")
     try:
+        with path.open("rb"):  # safetensors calls whatever it cannot open missing
+            pass
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("tmbench", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError, ValueError) as error:
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or is_gone(error):  # safetensors gives no number
+            raise FileNotFoundError(f"there is no artifact {path}") from error
+        raise StoreError(f"cannot read {path}: {error.strerror or error}. Mend that, then run again.") from error
+    except (SafetensorError, ValueError) as error:
         raise _set_aside(path, str(error)) from error
     if header.get("checksum") != _checksum(arrays):
         raise _set_aside(path, "its checksum does not fit its content")
@@ -72,7 +80,11 @@ def read_artifact(path: Path) -> Artifact:
 
 def _set_aside(path: Path, reason: str) -> CorruptArtifact:
     aside = path.with_suffix(".corrupt")
-    path.replace(aside)
+    try:
+        path.replace(aside)
+    except OSError as error:
+        if not is_gone(error):  # as it is when another worker was faster
+            raise StoreError(f"cannot set {path} aside: {error.strerror or error}. Mend the folder first.") from error
     return CorruptArtifact(f"{path} is damaged ({reason}); it was renamed to {aside.name} and is made again by `run`.")
 
 

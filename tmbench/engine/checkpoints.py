@@ -35,7 +35,21 @@ class UnitCheckpoints:
         self._key = key
         self._every = every_seconds
         self._interruption = interruption
-        self._next = time.monotonic() + every_seconds
+        self._start = time.monotonic()
+        self._next = self._start + every_seconds
+        self._earlier: float | None = None
+        self.advanced = False
+        """Whether a state was saved through this object."""
+
+    @property
+    def earlier_seconds(self) -> float:
+        """What earlier workers have spent on the state that was read, as far as no record counts it yet."""
+        return self._earlier or 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a state on disk, of this worker or of an earlier one."""
+        return self._path.exists()
 
     def saved(self) -> Saved | None:
         """The state saved last; None when there is none, or it is damaged, or another unit's."""
@@ -46,6 +60,8 @@ class UnitCheckpoints:
         facts: dict[str, Any] = artifact.facts
         if facts.get("key") != self._key:
             return None
+        if self._earlier is None:  # a state that this worker saved itself counts its own time too
+            self._earlier = float(facts.get("seconds", 0.0))
         return Saved(artifact.arrays, facts["state"])
 
     def due(self) -> bool:
@@ -58,18 +74,31 @@ class UnitCheckpoints:
         Raises:
             Interrupted: after that, when the worker is told to stop.
         """
-        facts: dict[str, Any] = {"key": self._key, "state": saved.facts}
+        self._earlier = self.earlier_seconds
         start = time.monotonic()
+        seconds = self._earlier + start - self._start
+        facts: dict[str, Any] = {"key": self._key, "state": saved.facts, "seconds": seconds}
         try:
             write_artifact(self._path, saved.arrays, facts)
+            self.advanced = True
         except StoreError as error:
             warnings.warn(f"the state of a training is not saved: {error}", stacklevel=2)
         end = time.monotonic()
         self._next = end + max(self._every, SHARE * (end - start))
         self._interruption.check()
 
+    def count_from_here(self) -> None:
+        """Forget the seconds spent so far: the record of a failure has them, and another try goes on from the state."""
+        with contextlib.suppress(CorruptArtifact, StoreError, OSError):
+            artifact = read_artifact(self._path)
+            facts: dict[str, Any] = artifact.facts
+            write_artifact(self._path, artifact.arrays, {**facts, "seconds": 0.0})
+
     def discard(self) -> None:
-        """Remove the state, one that was damaged, and what a killed worker left half written: the unit is done."""
+        """Remove the state, one that was damaged, and what a killed worker left half written.
+
+        To be called when the unit's record is on disk: a worker that is killed before goes on from the state.
+        """
         unfinished = self._path.parent.glob(f".{self._path.name}.*.tmp")
         for path in (self._path, self._path.with_suffix(".corrupt"), *unfinished):
             with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ The file holds the resolved options of every unit. A worker gets its path and a 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,19 @@ class Chunk:
         return [_from_json(text) for text in units.slice(self.first % ROWS, self.last - self.first).to_pylist()]
 
 
-def read_unit(path: Path, id: str) -> Unit | None:
-    """One unit of the frozen file ``path``; None when it is not there."""
-    import pyarrow.compute as pc
+def read_units(path: Path, ids: Collection[str]) -> dict[str, Unit]:
+    """Those of ``ids`` that the frozen file ``path`` has; only their groups of rows are read as a whole."""
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read(columns=["id", "unit"], use_threads=False)
+        file = pq.ParquetFile(path)
     except FileNotFoundError:
-        return None
-    found = table.filter(pc.equal(table["id"], id))["unit"].to_pylist()
-    return _from_json(found[0]) if found else None
+        return {}
+    places = enumerate(file.read(columns=["id"], use_threads=False)["id"].to_pylist())
+    groups = sorted({place // ROWS for place, id in places if id in ids})
+    rows = (file.read_row_group(group, columns=["id", "unit"], use_threads=False) for group in groups)
+    pairs = (pair for table in rows for pair in zip(table["id"].to_pylist(), table["unit"].to_pylist(), strict=True))
+    return {id: _from_json(text) for id, text in pairs if id in ids}
 
 
 def cut(units: Sequence[Unit], parts: int, chunk_minutes: float, shortest: float = 0.0) -> list[list[Unit]]:

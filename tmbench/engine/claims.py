@@ -105,20 +105,38 @@ class Claim:
             return False
 
     def touch(self) -> None:
-        """Tell other hosts that the run is alive."""
-        if self.path.exists():
+        """Tell other hosts that the run is alive; where that fails once, the next time will do."""
+        with contextlib.suppress(OSError):
             os.utime(self.path)
 
     def announce(self, jobs: Sequence[Job], folder: Path) -> "Claim":
         """The claim with the jobs that will hold its units; on disk before the first is submitted.
 
         Raises:
-            StoreError: when it cannot be written.
+            StoreError: when it cannot be written, or another run has taken this one for dead meanwhile.
         """
+        self._check_held()
         units = frozenset(unit for job in jobs for chunk in job.units for unit in chunk)
         announced = replace(self, units=units, folder=str(folder), jobs=tuple(jobs))
         _write(announced)
         return announced
+
+    def placed(self, folder: Path) -> "Claim":
+        """The claim with the folder of its run, where its workers' markers lie.
+
+        Raises:
+            StoreError: when it cannot be written, or another run has taken this one for dead meanwhile.
+        """
+        self._check_held()
+        placed = replace(self, folder=str(folder))
+        _write(placed)
+        return placed
+
+    def _check_held(self) -> None:
+        with contextlib.suppress(ValueError):
+            if read_claim(self.path).units >= self.units:
+                return
+        raise StoreError(f"another run took {self.path} for that of a dead one and gave it back: run again.")
 
     def release(self) -> None:
         """Give the units back. The file stays: a number that was free again could be taken on an old reading.
@@ -161,10 +179,12 @@ class Claim:
 def confirmed(claim: Path, number: int, job: str) -> bool:
     """Whether the job ``number`` that ``claim`` announces may work as ``job``; the first to ask decides.
 
+    Not where the claim is gone: then the store was moved, and what was done here would lie in another.
+
     Raises:
         StoreError: when the verdict cannot be written.
     """
-    return _decide(claim, number, job) != ""
+    return claim.exists() and _decide(claim, number, job) != ""
 
 
 def dropped(claim: Path) -> frozenset[str]:
@@ -184,9 +204,13 @@ def _decide(claim: Path, number: int, job: str) -> str:
 
 def _verdict(claim: Path, number: int) -> str | None:
     try:
-        return str(json.loads(_verdict_path(claim, number).read_text())["job"])
+        content = _verdict_path(claim, number).read_bytes()
     except FileNotFoundError:
         return None
+    try:
+        return str(json.loads(content)["job"])
+    except (ValueError, KeyError, TypeError):  # damaged: the queue, asked by the job's name, knows better
+        return "unknown"
 
 
 def _verdict_path(claim: Path, number: int) -> Path:
@@ -209,7 +233,8 @@ def create(path: Path, content: bytes) -> bool:
             stream.write(content)
         path.hardlink_to(draft)
     except FileExistsError:
-        return False
+        # On a network file system the link may have been made and the answer lost.
+        return draft.stat().st_nlink == 2
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}. Make room or mend the folder.") from error
     finally:
@@ -222,7 +247,7 @@ def read_claims(folder: Path) -> list[Claim]:
     """The claims with units, whoever holds them, oldest first."""
     claims = []
     for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(FileNotFoundError, ValueError):  # torn by a crash of the machine: its run is gone
+        with contextlib.suppress(OSError, ValueError):  # torn by a crash of the machine: its run is gone
             claims.append(read_claim(path))
     return [claim for claim in claims if claim.units]
 
@@ -234,14 +259,17 @@ def read_claim(path: Path) -> Claim:
         FileNotFoundError: when there is none.
         ValueError: when it is torn.
     """
-    content = json.loads(path.read_text())
-    jobs = tuple(
-        Job(job["name"], tuple(job["chunks"]), tuple(tuple(units) for units in job["units"]))
-        for job in content.get("jobs", ())
-    )
-    announced = (unit for job in jobs for chunk in job.units for unit in chunk)
-    units = frozenset(content["units"]).union(announced)
-    return Claim(path, Owner(**content["owner"]), units, content.get("sweep", ""), content.get("folder", ""), jobs)
+    content = json.loads(path.read_bytes())
+    try:
+        jobs = tuple(
+            Job(job["name"], tuple(job["chunks"]), tuple(tuple(units) for units in job["units"]))
+            for job in content.get("jobs", ())
+        )
+        announced = (unit for job in jobs for chunk in job.units for unit in chunk)
+        units = frozenset(content["units"]).union(announced)
+        return Claim(path, Owner(**content["owner"]), units, content.get("sweep", ""), content.get("folder", ""), jobs)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no claim: {error!r}") from error
 
 
 def content_of(claim: Claim) -> bytes:
@@ -263,5 +291,5 @@ def _write(claim: Claim) -> None:
 
 def next_number(folder: Path) -> int:
     """A number that no claim has had yet."""
-    numbers = [int(path.stem) for path in folder.glob("*.json")]
+    numbers = [int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()]
     return max(numbers, default=0) + 1

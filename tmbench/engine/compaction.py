@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tmbench.engine.shards import COLUMNS, BrokenShard, is_newer, read_shard, shard_names
+from tmbench.engine.shards import COLUMNS, BrokenShard, NewerShard, is_gone, read_whole, shard_names
 from tmbench.errors import TmbenchError
 from tmbench.files import StoreError, whole_file
 
@@ -66,28 +66,28 @@ def compact(folder: Path) -> Compaction:
     for name in shard_names(folder):
         path = folder / name
         try:
-            if is_newer(path):
-                done.newer.append(path)
-            else:
-                tables.append(read_shard(path, NAMES))
-                read.append(path)
+            tables.append(read_whole(path))
+            read.append(path)
         except FileNotFoundError:  # another compaction was faster
             continue
+        except NewerShard:
+            done.newer.append(path)
         except BrokenShard:
             done.unreadable.append(path)
     if len(read) < 2:
         return done
     rows = _folded(tables)
-    done.shards, done.rows = len(read), len(rows)
-    done.repeated = sum(map(len, tables)) - len(rows)
+    repeated = sum(map(len, tables)) - len(rows)
     tables.clear()  # at a million rows they are gigabytes
     # The time, for people; the name is unique, so that two compactions never write one file.
-    done.path = folder / f"compacted-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.parquet"
-    _write(rows, done.path)
-    done.megabytes = done.path.stat().st_size / 1e6
-    for path in read:
-        with contextlib.suppress(FileNotFoundError):
-            _delete(path)
+    path = folder / f"compacted-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.parquet"
+    try:
+        megabytes = _write(rows, path)
+    except FileNotFoundError:  # another compaction has folded the new file already, and the shards with it
+        return done
+    for shard in read:
+        _delete(shard)
+    done.shards, done.rows, done.repeated, done.path, done.megabytes = len(read), len(rows), repeated, path, megabytes
     return done
 
 
@@ -100,14 +100,31 @@ def _folded(tables: "Sequence[pa.Table]") -> "pa.Table":
     return without_repeated(in_order(pa.concat_tables(tables)), NAMES)
 
 
-def _write(rows: "pa.Table", path: Path) -> None:
+def _write(rows: "pa.Table", path: Path) -> float:
+    """Write the new file and read it again; its megabytes.
+
+    Raises:
+        FileNotFoundError: when it is gone again.
+        CompactionFailed: when it does not hold ``rows``.
+        StoreError: for an error of the file system.
+    """
     import pyarrow.parquet as pq
 
     with whole_file(path, "no shard was deleted.") as stream:
         pq.write_table(rows, stream, compression="zstd", row_group_size=ROW_GROUP)
     _sync_folder(path.parent)
-    if not _holds(path, rows):
+    try:
+        megabytes = path.stat().st_size / 1e6
+        whole = _holds(path, rows)
+    except OSError as error:
+        if is_gone(error):
+            raise FileNotFoundError(f"{path} is not there any more") from error
+        raise StoreError(
+            f"cannot read {path}: {error.strerror or error}. No shard was deleted; mend that, then compact again."
+        ) from error
+    if not whole:
         raise CompactionFailed(f"{path} does not hold what was read; no shard was deleted. Report this.")
+    return megabytes
 
 
 def _holds(path: Path, rows: "pa.Table") -> bool:
@@ -136,9 +153,9 @@ def _sync_folder(folder: Path) -> None:
 def _delete(path: Path) -> None:
     try:
         path.unlink()
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if is_gone(error):
+            return
         raise StoreError(
             f"cannot delete {path}, whose rows are in the new file as well: {error.strerror or error}. Nothing is lost "
             "or counted twice; mend the folder, then compact again."

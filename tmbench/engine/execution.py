@@ -147,6 +147,7 @@ class Execution:
         assert report.own is not None
         frozen = self.frozen_code()
         folder = self.new_folder(new_name(), frozen)
+        report.own = report.own.placed(folder)
         first = [unit for unit in units if not unit.after]
         # Random sources wait for nobody, so they fill the first wave beside the pretraining.
         with Progress(units, self.store, folder.name, report.own) as progress:
@@ -176,6 +177,7 @@ class Execution:
                 owner=report.own.owner,
                 flush_seconds=self.cluster.flush_seconds,
                 checkpoint_seconds=60 * self.cluster.checkpoint_minutes,
+                code="" if isinstance(runner, InProcess) else str(frozen.path),
                 perform=self.perform,
             )
             for chunk in chunks

@@ -21,13 +21,15 @@ class Holding:
         claim: as it was made.
         units: what it keeps from other runs; empty when its process or all of its jobs are over.
         elements: its SLURM elements in the queue.
-        orphans: numbers of announced jobs whose announcer died before any verdict, whether they were submitted or not.
+        undecided: numbers of announced jobs without a verdict.
+        orphans: those of them whose announcer is dead, whether they were submitted or not.
         unsure: why SLURM could not be asked, in which case all jobs that may be at work are taken to be.
     """
 
     claim: Claim
     units: frozenset[str]
     elements: tuple[Element, ...] = ()
+    undecided: tuple[int, ...] = ()
     orphans: tuple[int, ...] = ()
     unsure: str = ""
 
@@ -49,11 +51,12 @@ class Holding:
 
     def chunks(self) -> frozenset[int]:
         """The chunks whose elements are in the queue; all, where SLURM could not be asked."""
+        here = {(element.name, element.index) for element in self.elements}
         return frozenset(
             number
             for job in self.claim.jobs
             for index, number in enumerate(job.chunks)
-            if self.unsure or any(e.name == job.name and e.index == index for e in self.elements)
+            if self.unsure or (job.name, index) in here
         )
 
     def in_progress(self) -> frozenset[str]:
@@ -69,16 +72,22 @@ class Holding:
         """What workers had in hand whose jobs are over."""
         if not self.claim.folder or not self.claim.jobs:
             return []
-        alive = self.chunks()
+        # An announced job without a verdict may get one, and a worker, at any moment.
+        undecided = {chunk for number in self.undecided for chunk in self.claim.jobs[number].chunks}
+        alive = self.chunks() | undecided
         return [marker for marker in markers(Path(self.claim.folder)) if marker.chunk not in alive]
 
 
-def holdings(folder: Path, patience: float | None = None) -> list[Holding]:
+PATIENCE_SECONDS = 5.0
+"""What cannot be asked for is taken to be at work, so it is not waited for."""
+
+
+def holdings(folder: Path, patience: float = PATIENCE_SECONDS) -> list[Holding]:
     """What each claim of ``folder`` holds, those that hold nothing any more included.
 
     Args:
         folder: the store's claims.
-        patience: how many seconds to wait for SLURM's answer; None for as long as usual.
+        patience: how many seconds to wait for SLURM's answer.
     """
     claims = read_claims(folder)
     verdicts = {claim.path: [claim.verdict(number) for number in range(len(claim.jobs))] for claim in claims}
@@ -103,24 +112,36 @@ def _holding(claim: Claim, verdicts: list[str | None], found: dict[str, list[Ele
     alive = claim.alive()
     units: set[str] = set()
     elements: list[Element] = []
-    orphans = []
+    undecided = tuple(number for number, verdict in enumerate(verdicts) if verdict is None)
+    orphans = () if alive or unsure else undecided
     for number, (job, verdict) in enumerate(zip(claim.jobs, verdicts, strict=True)):
         if verdict == "":
             continue
         queued = found.get(job.name, [])
-        if verdict is None and not alive and not unsure:
-            orphans.append(number)
-        elif unsure or (verdict is None and not queued):  # perhaps being submitted at this moment
+        elements += queued
+        if unsure or (verdict is None and alive):  # perhaps being submitted at this moment
             units.update(unit for chunk in job.units for unit in chunk)
-        else:
-            elements += queued
+        elif number not in orphans:
             units.update(unit for element in queued for unit in job.units[element.index])
-    return Holding(claim, frozenset(units), tuple(elements), tuple(orphans), unsure)
+    return Holding(claim, frozenset(units), tuple(elements), undecided, orphans, unsure)
 
 
 def held_units(store: Path) -> frozenset[str]:
     """The units that some run holds."""
     return frozenset[str]().union(*(held.units for held in holdings(store / "claims")))
+
+
+def withdrawn(claim: Claim, job: int) -> bool:
+    """Make an announced job void, and take it out of the queue if it ever got there; whether it is void now.
+
+    Raises:
+        StoreError: when the verdict cannot be written.
+    """
+    if not claim.void(job):
+        return False
+    with contextlib.suppress(SlurmUnavailable):  # its workers would find nothing to do
+        cancel_by_name(claim.jobs[job].name)
+    return True
 
 
 def take(folder: Path, wanted: Collection[str], sweep: str = "") -> tuple[Claim, list[Holding]]:
@@ -138,11 +159,9 @@ def take(folder: Path, wanted: Collection[str], sweep: str = "") -> tuple[Claim,
         number = next_number(folder)
         now = holdings(folder)
         orphans = [(held.claim, job) for held in now for job in held.orphans]
-        if not all(claim.void(job) for claim, job in orphans):
+        void = [withdrawn(claim, job) for claim, job in orphans]
+        if not all(void):
             continue  # its first worker was faster than this verdict
-        for claim, job in orphans:
-            with contextlib.suppress(SlurmUnavailable):  # whatever was submitted would find nothing to do
-                cancel_by_name(claim.jobs[job].name)
         others = [held for held in now if held.units.intersection(wanted)]
         free = frozenset(wanted).difference(*(held.units for held in others))
         claim = Claim(folder / f"{number:06d}.json", owner, free, sweep)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tmbench.engine.batches import Batch, Units
-from tmbench.engine.shards import FIRST_COLUMNS, shard_names
+from tmbench.engine.shards import FIRST_COLUMNS, is_gone, unread
 from tmbench.errors import TmbenchError
+from tmbench.files import StoreError
 from tmbench.identity import OpenKey, canonical
 
 AT_ONCE = 4096
@@ -24,6 +25,7 @@ def check_keys(units: Units, folder: Path) -> None:
 
     Raises:
         KeyCollision: when an id stands for another key there.
+        StoreError: for an error of the file system.
     """
     planned = {id: (batch, number) for batch in units.batches for number, id in enumerate(batch.ids)}
     owing = {score: place for place in planned.values() for score in place[0].score_ids(place[1])}
@@ -63,16 +65,12 @@ class _Spelling:
 def _successes(folder: Path) -> Iterator[tuple[str, str, str]]:
     """(id, key, name) of every success, some perhaps twice."""
     seen: set[str] = set()
-    listed: list[str] | None = None
-    while listed != (there := shard_names(folder)):  # see shards.Reader: what is folded meanwhile must not be missed
-        for name in there:
-            if name not in seen:
-                try:
-                    yield from _of_shard(folder / name)
-                except FileNotFoundError:
-                    continue
-                seen.add(name)
-        listed = there
+    for path in unread(folder, seen):
+        try:
+            yield from _of_shard(path)
+        except FileNotFoundError:
+            continue
+        seen.add(path.name)
 
 
 def _of_shard(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -88,7 +86,9 @@ def _of_shard(path: Path) -> Iterator[tuple[str, str, str]]:
         for group in file.iter_batches(AT_ONCE, columns=columns, use_threads=False):
             rows = zip(*(group.column(name).to_pylist() for name in columns), strict=True)
             yield from ((id, key, name) for id, key, name, status in rows if status == "done")
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException):
-        return  # whoever reads its results names it as broken
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and is_gone(error):
+            raise FileNotFoundError(f"{path} is not there any more") from error
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(f"cannot read {path}: {error.strerror or error}. Mend that, then try again.") from error
+        return  # cut short, say: whoever reads its results names it as broken

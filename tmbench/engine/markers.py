@@ -3,6 +3,7 @@
 A marker lies beside the frozen units of its run while its worker is at work, and stays when that is killed.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ class Marker:
         unit: id of the unit.
         job: SLURM's id of the worker's job, "" outside SLURM.
         deaths: how many workers of the chunk died of this unit before.
+        restart: how often SLURM had requeued the job. A worker that SLURM gave up for lost may live, beside the one
+            that took its place under the same job.
     """
 
     path: Path
@@ -32,10 +35,11 @@ class Marker:
     unit: str
     job: str = ""
     deaths: int = 0
+    restart: int = 0
 
     def content(self) -> str:
         """The marker as its file holds it."""
-        return json.dumps({"unit": self.unit, "job": self.job, "deaths": self.deaths})
+        return json.dumps({"unit": self.unit, "job": self.job, "deaths": self.deaths, "restart": self.restart})
 
 
 def marker_path(frozen: str, chunk: int) -> Path:
@@ -67,9 +71,24 @@ def read_marker(path: Path) -> Marker | None:
     """The marker in ``path``; None when there is none, or its worker died while it wrote it."""
     try:
         content = json.loads(path.read_text())
-        return Marker(path, int(path.suffix.removeprefix(".chunk")), content["unit"], content["job"], content["deaths"])
+        number = int(path.suffix.removeprefix(".chunk"))
+        restart = content.get("restart", 0)
+        return Marker(path, number, content["unit"], content["job"], content["deaths"], restart)
     except (FileNotFoundError, ValueError):
         return None
+
+
+def remove_marker(path: Path, job: str, restart: int) -> None:
+    """Remove the marker of this very worker; that of another is let be, and one that cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        marker = read_marker(path)
+        if marker is not None and (marker.job, marker.restart) == (job, restart):
+            path.unlink()
+
+
+def restarts() -> int:
+    """How often SLURM has requeued the job that this process runs in; 0 outside."""
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def markers(folder: Path) -> Iterator[Marker]:

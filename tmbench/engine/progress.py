@@ -1,5 +1,6 @@
 """Progress of a run, read from the store like everything else: live bars on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from types import TracebackType
 from tmbench.engine.claims import Claim
 from tmbench.engine.shards import Reader
 from tmbench.engine.units import STAGES, Unit
+from tmbench.files import StoreError
 
 POLL_SECONDS = 0.5
 LINE_SECONDS = 20.0
@@ -18,7 +20,11 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class Progress:
-    """Follows the units of a run until it is closed; keeps the run's claim fresh meanwhile."""
+    """Follows the units of a run until it is closed; keeps the run's claim fresh meanwhile.
+
+    Two threads, because other hosts take the units of a run whose claim is not fresh: nothing that goes wrong with
+    the display, such as a terminal that is closed, may end the heartbeat.
+    """
 
     def __init__(self, units: Sequence[Unit], store: Path, run: str, claim: Claim) -> None:
         """Follow ``units`` in ``store``; only records of ``run`` count."""
@@ -30,48 +36,61 @@ class Progress:
         self._reader = Reader(("id", "run", "status"))
         self._reader.skip(self._folder)  # what is there already is of earlier runs
         self._finished: dict[str, set[str]] = {"done": set(), "failed": set()}
+        self._counting = threading.Lock()
         self._stop = threading.Event()
-        self._touched = 0.0
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._follow, self._beat)]
 
     def __enter__(self) -> "Progress":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """(done, failed) units of this run by stage."""
-        for _, table in self._reader.new(self._folder):
-            columns = (table[name].to_pylist() for name in self._reader.columns)
-            for id, run, status in zip(*columns, strict=True):
-                if run == self.run and id in self.stage_of:
-                    self._finished[status].add(id)
+        """(done, failed) units of this run by stage.
+
+        Raises:
+            StoreError: for an error of the file system.
+        """
+        with self._counting:
+            for _, table in self._reader.new(self._folder):
+                columns = (table[name].to_pylist() for name in self._reader.columns)
+                for id, run, status in zip(*columns, strict=True):
+                    if run == self.run and id in self.stage_of:
+                        self._finished[status].add(id)
+            return self._counted()
+
+    def _counted(self) -> tuple[Counter[str], Counter[str]]:
         done, failed = self._finished["done"], self._finished["failed"]
         return Counter(self.stage_of[id] for id in done), Counter(self.stage_of[id] for id in failed - done)
 
-    def _follow(self) -> None:
-        if sys.stderr.isatty():
-            self._bars()
-        else:
-            self._lines()
+    def _known(self) -> tuple[Counter[str], Counter[str]]:
+        """The counts as far as the store can be read."""
+        with contextlib.suppress(StoreError):
+            return self.counts()
+        return self._counted()
 
-    def _closed(self) -> bool:
-        """Wait a moment; whether the run is over. Keeps the claim fresh, so that other hosts see a living run."""
-        closed = self._stop.wait(POLL_SECONDS)
-        if time.monotonic() - self._touched > HEARTBEAT_SECONDS:
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
             self.claim.touch()
-            self._touched = time.monotonic()
-        return closed
+
+    def _follow(self) -> None:
+        with contextlib.suppress(OSError):  # nobody looks any more
+            if sys.stderr.isatty():
+                self._bars()
+            else:
+                self._lines()
 
     def _lines(self) -> None:
         last, spoken = "", 0.0
         while True:
-            closed = self._closed()
+            closed = self._stop.wait(POLL_SECONDS)
             if closed or time.time() - spoken >= LINE_SECONDS:
-                done, failed = self.counts()
+                done, failed = self._known()
                 parts = [f"{stage} {done[stage]}/{self.totals[stage]}" for stage in STAGES if self.totals[stage]]
                 parts += [f"{sum(failed.values())} failed"] if failed else []
                 line, spoken = " · ".join(parts), time.time()
@@ -101,8 +120,8 @@ class Progress:
                 if self.totals[stage]
             }
             while True:
-                closed = self._closed()
-                done, failed = self.counts()
+                closed = self._stop.wait(POLL_SECONDS)
+                done, failed = self._known()
                 for stage, task in tasks.items():
                     finished = done[stage] + failed[stage]
                     if finished and not bars.tasks[task].started:

@@ -10,7 +10,6 @@ of them is asked for.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,34 +19,24 @@ from tmbench.engine.shards import (
     COLUMNS,
     IDENTITY,
     Reader,
-    RecordWriter,
     now,
     read_shard,
     row,
-    write_shard,
 )
 from tmbench.engine.shards import set_aside as rename_broken
+from tmbench.engine.writer import RecordWriter, write_shard
 from tmbench.files import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RecordWriter", "Records", "Spent", "now", "row", "set_aside", "write_shard"]
+__all__ = ["RecordWriter", "Records", "now", "row", "set_aside", "write_shard"]
 
-FIRST_READ = (*IDENTITY, "unit", "stage", "value", "failure", "seconds", "gpus", "host")
+FIRST_READ = (*IDENTITY, "unit", "stage", "value", "failure", "seconds", "gpus")
 """The columns that are read at once."""
 
-READ_TOGETHER = (("name", "message", "log"), ("name", "key"), ("flags", "details"))
+READ_TOGETHER = (("name", "message", "log"), ("name", "key"), ("flags", "details"), ("job", "memory_mb"))
 """Columns that are wanted together: each shard is opened once for all of them."""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What the attempts of a stage have cost, failed ones included."""
-
-    attempts: int
-    seconds: float
-    gpu_hours: float
 
 
 class Row(Mapping[str, Any]):
@@ -187,6 +176,15 @@ class Records:
         failure: str = self.column("failure")[self.rows_of(attempt)[0]]
         return failure
 
+    def failed_of(self, id: str, failure: str) -> int:
+        """How many attempts at ``id`` failed of this class; 0 once it has succeeded."""
+        attempt = self.failed.get(id)
+        if attempt is None:
+            return 0
+        failures = self.column("failure")
+        # The attempts at an id stand together, and this is the last of them.
+        return sum(failures[self.rows_of(attempt - back)[0]] == failure for back in range(self.attempts[id]))
+
     def details(self, id: str) -> dict[str, Any]:
         """What stands beside the value of ``id``, such as the parts of a score; empty where there is nothing."""
         rows = self.results.get(id)
@@ -218,25 +216,6 @@ class Records:
         """The columns that are read at once, one row an attempt: its first."""
         assert self._merged is not None
         return self._merged.attempts_table()
-
-    def spent(self) -> dict[str, Spent]:
-        """Stage → what all attempts have cost. Scores are left out: their time is part of their pass's."""
-        out: dict[str, Spent] = {}
-        if self._merged is None:
-            return out
-        table = self.attempted()
-        columns = [table[name].to_pylist() for name in ("stage", "seconds", "gpus")]
-        for stage, seconds, gpus in zip(*columns, strict=True):
-            if stage != "score":
-                now = out.get(stage, Spent(0, 0.0, 0.0))
-                seconds = seconds or 0.0
-                hours = seconds * (gpus or 0.0) / 3600
-                out[stage] = Spent(now.attempts + 1, now.seconds + seconds, now.gpu_hours + hours)
-        return out
-
-    def hosts(self) -> set[str]:
-        """The machines that records come from."""
-        return set() if self._merged is None else {name for name in set(self.column("host")) if name}
 
     def _read(self, names: list[str]) -> dict[str, list[Any]]:
         assert self._merged is not None

@@ -1,26 +1,24 @@
-"""Shards: the Parquet files that records are written to, and how they are read while others write, fold and rename.
+"""Shards: the Parquet files that hold records, and how they are read while others write, fold and rename.
 
-A shard has a name of its own, is written under a temporary name and renamed. So no writer waits for another, no
-reader sees half a shard, and nothing is ever changed. ``compact`` (compaction.py) folds shards into one, which says
-the same.
+A shard has a name of its own, is written under a temporary name and renamed (writer.py). So no writer waits for
+another, no reader sees half a shard, and nothing is ever changed. ``compact`` (compaction.py) folds shards into one,
+which says the same.
 """
 
-import contextlib
+import errno
 import json
 import os
-import threading
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tmbench.files import StoreError, whole_file
+from tmbench.files import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 SCHEMA_VERSION = 2
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -59,6 +57,11 @@ SINCE_2 = frozenset({"gpu_memory_mb", "gpu", "gpus", "job", "raw_job", "versions
 FIRST_COLUMNS = frozenset(EMPTY) - SINCE_2
 """What a shard of any schema version has; what it lacks of the rest is read as empty."""
 
+ROUNDS = 20
+"""Listings of a folder at most, before a reader is content with what it has found."""
+PAUSE_SECONDS = 0.05
+"""Between two of them when a file was gone; network file systems show a name for a while after the file."""
+
 
 def schema() -> "pa.Schema":
     """The columns of a shard, and the version of their schema."""
@@ -72,102 +75,31 @@ class BrokenShard(Exception):
     """A file that is cut short, or that tmbench did not write."""
 
 
+class NewerShard(Exception):
+    """A shard of a later version of tmbench, with columns that this one does not know."""
+
+
 def row(**values: Any) -> dict[str, Any]:
-    """A record with every column; those not given are empty. ``flags`` and ``details`` become JSON."""
+    """A record with every column; those not given are empty. ``flags`` and ``details`` become JSON.
+
+    What no UTF-8 can hold, such as the name of a file from another system, is spelled with backslashes.
+    """
     surplus = set(values) - set(EMPTY)
     if surplus:
         raise TypeError(f"a record has no column {sorted(surplus)}")
+    values = {name: _spelled(value) for name, value in values.items()}
     for name in ("flags", "details"):
         values[name] = json.dumps(values.get(name) or ([] if name == "flags" else {}), sort_keys=True)
     values.setdefault("finished", datetime.now(UTC).isoformat(timespec="microseconds"))
     return {**EMPTY, **values}
 
 
-class RecordWriter:
-    """Collects records of one chunk and writes them as shards, at least every ``every`` seconds.
-
-    A thread of its own flushes while a long unit computes. When the store cannot be written, the next ``add`` or
-    ``flush`` raises :class:`StoreError`; the records stay in memory until a flush succeeds. At the end the shards of
-    the chunk are folded into one.
-    """
-
-    def __init__(self, folder: Path, name: str, every: float = 5.0) -> None:
-        """Write into ``folder``; ``name`` (run and chunk) enters the shards' names."""
-        self.folder = folder
-        self.name = name
-        self.every = every
-        self._rows: list[dict[str, Any]] = []
-        self._written: list[dict[str, Any]] = []
-        self._shards: list[Path] = []
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._problem: StoreError | None = None
-        self._thread = threading.Thread(target=self._flush_regularly, daemon=True)
-
-    def __enter__(self) -> "RecordWriter":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.flush()
-        self._fold()
-
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take records over.
-
-        Raises:
-            StoreError: when an earlier flush failed.
-        """
-        with self._lock:
-            self._rows.extend(rows)
-        if self._problem:
-            raise self._problem
-
-    def flush(self) -> None:
-        """Write what is pending as one shard.
-
-        Raises:
-            StoreError: when it cannot be written.
-        """
-        with self._lock:
-            if self._rows:
-                self._shards.append(write_shard(self.folder, self.name, self._rows))
-                self._written += self._rows
-                self._rows = []
-
-    def _fold(self) -> None:
-        """One shard in place of many; readers count a row once that they find twice."""
-        if len(self._shards) > 1:
-            with contextlib.suppress(StoreError, OSError):  # then many hold what one would
-                write_shard(self.folder, self.name, self._written)
-                for shard in self._shards:
-                    shard.unlink(missing_ok=True)
-
-    def _flush_regularly(self) -> None:
-        while not self._stop.wait(self.every):
-            try:
-                self.flush()
-                self._problem = None
-            except StoreError as error:
-                self._problem = error
-
-
-def write_shard(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write ``rows`` as one shard: under a temporary name, synced, renamed.
-
-    Raises:
-        StoreError: when the folder cannot be written.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / f"{name}-{uuid.uuid4().hex[:8]}.parquet"
-    table = pa.Table.from_pylist(list(rows), schema=schema())
-    with whole_file(path, f"the {len(rows)} results not yet written are computed anew, all others are kept.") as stream:
-        pq.write_table(table, stream, compression="zstd")
-    return path
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelled(name): _spelled(one) for name, one in value.items()}
+    return [_spelled(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def read_shard(path: Path, columns: Sequence[str]) -> "pa.Table":
@@ -178,20 +110,51 @@ def read_shard(path: Path, columns: Sequence[str]) -> "pa.Table":
         BrokenShard: when it is cut short, or not tmbench's.
         StoreError: for an error of the file system, which is no reason to give the shard up.
     """
+    return _columns(_opened(path), columns, path)
+
+
+def read_whole(path: Path) -> "pa.Table":
+    """All columns of a shard.
+
+    Raises:
+        NewerShard: when there are some that this version does not know.
+        FileNotFoundError, BrokenShard, StoreError: as :func:`read_shard`.
+    """
+    file = _opened(path)
+    if not frozenset(EMPTY).issuperset(file.schema_arrow.names):
+        raise NewerShard(path)
+    return _columns(file, tuple(EMPTY), path)
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether a file is not there (any more); ESTALE says so of one that another host deleted on a network share."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+
+
+def _opened(path: Path) -> "pq.ParquetFile":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         content = pa.py_buffer(path.read_bytes())
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if is_gone(error):
+            raise FileNotFoundError(f"{path} is not there any more") from error
         raise StoreError(f"cannot read {path}: {error.strerror or error}. Mend that, then try again.") from error
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        stored = frozenset(file.schema_arrow.names)
-        if not stored >= FIRST_COLUMNS:
-            raise BrokenShard(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BrokenShard(path) from error
+    if not FIRST_COLUMNS.issubset(file.schema_arrow.names):
+        raise BrokenShard(path)
+    return file
+
+
+def _columns(file: "pq.ParquetFile", columns: Sequence[str], path: Path) -> "pa.Table":
+    import pyarrow as pa
+
+    stored = frozenset(file.schema_arrow.names)
+    try:
         # Arrow's threads can outlive the reading and abort the process at its exit (apache/arrow#34314).
         table = file.read(columns=[name for name in columns if name in stored], use_threads=False)
         wanted = pa.schema([schema().field(name) for name in columns])
@@ -199,25 +162,6 @@ def read_shard(path: Path, columns: Sequence[str]) -> "pa.Table":
         return pa.table(arrays, names=list(columns)).cast(wanted)
     except (OSError, pa.ArrowException) as error:
         raise BrokenShard(path) from error
-
-
-def is_newer(path: Path) -> bool:
-    """Whether a later version of tmbench wrote the shard, with columns that this one does not know.
-
-    Raises:
-        FileNotFoundError: when it is not there any more.
-        BrokenShard: when it is cut short.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        stored = pq.read_schema(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise BrokenShard(path) from error
-    return not frozenset(EMPTY).issuperset(stored.names)
 
 
 def _column(table: "pa.Table", name: str) -> Any:
@@ -253,28 +197,39 @@ class Reader:
             StoreError: for an error of the file system.
         """
         found: list[tuple[Path, pa.Table]] = []
-        listed: list[str] | None = None
-        # A shard can be folded before it is read, and a listing can pass by both it and the new file. So until two
-        # listings agree; by then every row that was there at the start was seen under one name or the other.
-        while listed != (now_there := shard_names(folder)):
-            for name in now_there:
-                if name not in self.names:
-                    self._read(folder / name, found)
-            listed = now_there
+        for path in unread(folder, self.names):
+            try:
+                found.append((path, read_shard(path, self.columns)))
+            except FileNotFoundError:
+                continue
+            except BrokenShard:
+                self.broken.append(path)
+            self.names.add(path.name)
         return found
 
     def skip(self, folder: Path) -> None:
         """Take what is there now as read."""
         self.names.update(shard_names(folder))
 
-    def _read(self, path: Path, found: list[tuple[Path, "pa.Table"]]) -> None:
-        try:
-            found.append((path, read_shard(path, self.columns)))
-        except FileNotFoundError:
+
+def unread(folder: Path, read: set[str]) -> Iterator[Path]:
+    """The shards of ``folder`` whose names are not in ``read``; whoever takes one reads it and adds its name.
+
+    A shard can be folded before it is read, and a listing can pass by both it and the new file. So the folder is
+    listed again until nothing has vanished: then every row that was there at the start was seen under one name or
+    the other. New shards do not count, or busy writers would keep a reader for ever; neither do those that vanish
+    for ``ROUNDS`` listings on end, and what is missed then is found at the next reading.
+    """
+    listed: list[str] | None = None
+    for _ in range(ROUNDS):
+        there = shard_names(folder)
+        yield from (folder / name for name in there if name not in read)
+        gone = not read.issuperset(there)
+        if listed is not None and not gone and set(listed).issubset(there):
             return
-        except BrokenShard:
-            self.broken.append(path)
-        self.names.add(path.name)
+        listed = there
+        if gone:
+            time.sleep(PAUSE_SECONDS)
 
 
 def shard_names(folder: Path) -> list[str]:

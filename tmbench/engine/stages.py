@@ -47,26 +47,22 @@ def perform(unit: Unit, bench: Workbench) -> Rows:
 
 
 def _pretrain(unit: Unit, bench: Workbench) -> Rows:
-    source = Source.model_validate(unit.config["source"])
-    checkpoints = bench.checkpoints(unit)
-    result = pretrain(source, Seeds(unit.id), checkpoints)
+    checkpoints = bench.checkpoints(unit)  # first, because it measures the time
+    result = pretrain(Source.model_validate(unit.config["source"]), Seeds(unit.id), checkpoints)
     facts = {name: float(value) for name, value in result.measures.items()}
     # The records first: they refuse what is not finite, and weights in the store are there to be used.
     rows = [_done(unit, measure, value, result.details) for measure, value in facts.items()]
     write_artifact(bench.artifact("pretrain", unit.id), result.weights, facts)
-    checkpoints.discard()
     return rows
 
 
 def _truth(unit: Unit, bench: Workbench) -> Rows:
+    checkpoints = bench.checkpoints(unit)  # first, because it measures the time
     source, weights, _ = _source(unit, bench)
     target = Target.model_validate(unit.config["target"])
     recipe = Recipe.model_validate(unit.config["recipe"])
-    checkpoints = bench.checkpoints(unit)
     result = fine_tune(source, weights, target, recipe, Seeds(unit.id), checkpoints)
-    rows = [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
-    checkpoints.discard()
-    return rows
+    return [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
 
 
 def _features(unit: Unit, bench: Workbench) -> Rows:

@@ -11,7 +11,7 @@ from tmbench.engine.artifacts import artifact_path
 from tmbench.engine.checkpoints import UnitCheckpoints
 from tmbench.engine.failures import classify
 from tmbench.engine.interruption import Interruption
-from tmbench.engine.records import row
+from tmbench.engine.records import now, row
 from tmbench.engine.units import Unit
 from tmbench.identity import canonical
 
@@ -20,7 +20,12 @@ Perform = Callable[[Unit, "Workbench"], Rows]
 
 
 class Workbench:
-    """What a chunk keeps from one unit to the next: the store, and the source and target in hand."""
+    """What a chunk keeps from one unit to the next: the store, the source and target in hand, and the unit itself.
+
+    Attributes:
+        unit: the unit in hand; None between two.
+        state: its checkpoints, once it has asked for them.
+    """
 
     def __init__(
         self, store: Path, interruption: Interruption | None = None, checkpoint_seconds: float = 600.0
@@ -29,16 +34,38 @@ class Workbench:
         self.store = store
         self.interruption = interruption or Interruption()
         self.checkpoint_seconds = checkpoint_seconds
+        self.unit: Unit | None = None
+        self.state: UnitCheckpoints | None = None
+        self._begun = self._taken = now()
         self._held: dict[str, tuple[str, Any]] = {}
+
+    def take(self, unit: Unit) -> None:
+        """Take a unit in hand."""
+        self.unit, self.state, self._taken = unit, None, now()
+
+    def put_down(self) -> None:
+        """The unit in hand has come to an end, good or bad."""
+        self.unit = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the unit in hand has been there."""
+        return now() - self._taken
+
+    @property
+    def share(self) -> float:
+        """The share of this worker's time so far that the unit in hand has had."""
+        return self.seconds / max(1e-9, now() - self._begun)
 
     def artifact(self, stage: str, id: str) -> Path:
         """Where the artifact of a unit lies."""
         return artifact_path(self.store, stage, id)
 
     def checkpoints(self, unit: Unit) -> UnitCheckpoints:
-        """Where the training of a unit saves its state."""
+        """Where the training of a unit saves its state; whoever records what the unit came to discards it."""
         path = self.store / "checkpoints" / unit.id[:2] / f"{unit.id}.safetensors"
-        return UnitCheckpoints(path, canonical(unit.key), self.checkpoint_seconds, self.interruption)
+        self.state = UnitCheckpoints(path, canonical(unit.key), self.checkpoint_seconds, self.interruption)
+        return self.state
 
     def once(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
         """``make()``, kept until the slot is asked for another key: units are sorted so that this rarely happens."""
@@ -53,7 +80,8 @@ class Workbench:
         path = self.store / "logs" / unit.id[:2] / f"{unit.id}-{unit.stage}.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as stream:
+            # A name that is no UTF-8 reaches messages as lone surrogates, which no file takes as they are.
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {unit.name}\n{text}\n")
         except OSError as error:
             print(f"cannot write {path}: {error}", file=sys.stderr)

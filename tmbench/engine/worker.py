@@ -6,7 +6,6 @@ when the worker is told to stop, in which case the unit in hand saves its state.
 """
 
 import contextlib
-import os
 import re
 import signal
 import sys
@@ -21,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 from tmbench.engine.chunks import Chunk
 from tmbench.engine.claims import Owner, confirmed, dropped
 from tmbench.engine.failures import MAX_ATTEMPTS
-from tmbench.engine.interruption import Interrupted, Interruption
-from tmbench.engine.leftovers import finished_in
-from tmbench.engine.markers import Marker, marker_path, read_marker, write_marker
+from tmbench.engine.interruption import Interrupted, Interruption, NotRequeued, TooManyTimeouts
+from tmbench.engine.leftovers import Late, TookTooLong, counted, finished_in, late_path
+from tmbench.engine.markers import Marker, marker_path, read_marker, remove_marker, restarts, write_marker
 from tmbench.engine.provenance import job_ids, where
-from tmbench.engine.records import RecordWriter, now, row
-from tmbench.engine.slurm.site import patiently
+from tmbench.engine.records import RecordWriter, row, write_shard
 from tmbench.engine.state import has_inputs
 from tmbench.engine.threads import one_thread
 from tmbench.engine.units import Unit
@@ -40,6 +38,9 @@ if TYPE_CHECKING:
 
 ALIKE = 5
 """After so many units in a row that fail alike, the rest of the chunk is left."""
+
+MOST = 0.5
+"""A unit that had so much of its worker's time is what the time was too short for."""
 
 
 class DiedOf(TmbenchError):
@@ -64,6 +65,7 @@ class Worker:
         checkpoint_seconds: how often a training saves its state.
         grace_seconds: how long after the site's warning a unit may go on to a point where its state is whole.
         gpus: graphics processors that the job holds.
+        code: the frozen code that it must run; "" where none was frozen.
         perform: the function that does a unit, by reference (tmbench/functions.py).
     """
 
@@ -79,6 +81,7 @@ class Worker:
     checkpoint_seconds: float = 600.0
     grace_seconds: float = 60.0
     gpus: int = 0
+    code: str = ""
     perform: str = "tmbench.engine.stages:perform"
 
     @property
@@ -94,41 +97,63 @@ class Worker:
 
     def __call__(self) -> str:
         """Do the chunk; return "" or, where the store could not be written, what to tell the user."""
+        if not __file__.startswith(self.code):
+            raise TmbenchError(f"{self.code} is gone, and this is not the code that was frozen: run again.")
         interruption = Interruption()
+        bench = Workbench(Path(self.store), interruption, self.checkpoint_seconds)
         listening: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         try:
             if self.claim:
                 if not confirmed(Path(self.claim), self.announced, job_ids()[0].partition("_")[0]):
-                    print("the run that submitted this job died and another took its units over: nothing to do")
+                    print(f"{self.claim} gives this job no units any more: nothing to do")
                     return ""
                 listening = interruption.listening(warning_signal(), self.grace_seconds)
             with one_thread(), listening:
-                self._do(Workbench(Path(self.store), interruption, self.checkpoint_seconds))
+                self._do(bench)
         except StoreError as error:
-            with contextlib.suppress(OSError):  # the unit in hand is not at fault
-                self.marker.unlink(missing_ok=True)
+            self._unmark()  # the unit in hand is not at fault
             print(error, file=sys.stderr)
             return str(error)
         except Interrupted:
-            self._stop(interruption)
+            self._stop(bench)
         return ""
 
-    def _stop(self, interruption: Interruption) -> None:
-        """End as SLURM asked for: what is finished is recorded, the unit in hand has saved its state."""
-        self.marker.unlink(missing_ok=True)
-        if interruption.requeues:
+    def _stop(self, bench: Workbench) -> None:
+        """End as SLURM asked for: what is finished is recorded, the unit in hand has saved its state, or is late."""
+        self._unmark()
+        late = counted(bench, late_path(self.chunk.path, self.chunk.number))
+        if late is not None and late.times >= MAX_ATTEMPTS:
+            self._too_long(bench, late)
+        if bench.interruption.requeues:
             try:
-                patiently(interruption.requeue)  # does not come back: submitit ends the process
-            except Exception as error:  # SLURM has requeued it already, say; else the next run takes the chunk up
-                print(f"not requeued from here: {error}", file=sys.stderr)
+                bench.interruption.requeue(job_ids()[0])  # comes back only where SLURM requeues the job itself
+            except TooManyTimeouts as error:
+                # A unit that began late is done by the next run, where it begins earlier.
+                if late is not None and late.times < MAX_ATTEMPTS and bench.share >= MOST:
+                    self._too_long(bench, late)
+                print(f"{error} The next `tmbench run` does what is left of the chunk.", file=sys.stderr)
+            except NotRequeued as error:
+                print(error, file=sys.stderr)
+            except Exception as error:  # submitit could not write its file: the next run takes the chunk up
+                print(f"not requeued from here: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
 
+    def _too_long(self, bench: Workbench, late: Late) -> None:
+        """Record that the unit in hand needs more time than its job has; the chunk's others are left to be done."""
+        assert bench.unit is not None
+        error = TookTooLong(late.times)
+        rows = failure_rows(bench.unit, error, bench.log(bench.unit, str(error)))
+        place = self._where(late.seconds)
+        try:
+            write_shard(bench.store / "records", self._name, [{**record, **place} for record in rows])
+        except StoreError as problem:
+            print(problem, file=sys.stderr)
+
     def _do(self, bench: Workbench) -> None:
-        perform: Perform = find_function(self.perform)
-        name = f"{self.run}-{self.chunk.number:03d}"
-        with RecordWriter(bench.store / "records", name, self.flush_seconds) as records:
-            units = self.chunk.units()
-            left = self._left(units, bench, records)
+        perform: Perform = bench.interruption.breakable(lambda: find_function(self.perform))
+        with RecordWriter(bench.store / "records", self._name, self.flush_seconds) as records:
+            earlier = read_marker(self.marker)
+            left = self._left(earlier, bench, records)
             alike = Alike()
             while left:
                 unit = left.pop(0)
@@ -137,19 +162,26 @@ class Worker:
                 if not has_inputs(unit, bench.store) or (self.claim and unit.id in dropped(Path(self.claim))):
                     continue
                 bench.interruption.check()
-                self._mark(unit)
+                if not self._mark(unit, earlier):
+                    print("SLURM gave this worker up and put another in its place: the rest is left to that")
+                    break
                 rows = self._attempt(unit, bench, perform)
-                records.add(rows)
+                self._keep(rows, bench, records)
                 if alike.after(rows[0]) and left:
                     records.add([self._given_up(rows[0], left)])
                     break
-            self.marker.unlink(missing_ok=True)
+            self._unmark()
 
-    def _left(self, units: Sequence[Unit], bench: Workbench, records: RecordWriter) -> list[Unit]:
-        """What of the chunk is to be done: where an earlier worker of it ended early, what that one has left."""
+    @property
+    def _name(self) -> str:
+        """With what the names of its shards begin."""
+        return f"{self.run}-{self.chunk.number:03d}"
+
+    def _left(self, marker: Marker | None, bench: Workbench, records: RecordWriter) -> list[Unit]:
+        """What of the chunk is to be done: where an earlier worker of it ended early, what that has left."""
+        units = self.chunk.units()
         done: set[str] = set(self.skip)
-        marker = read_marker(self.marker)
-        if marker is not None or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        if marker is not None or restarts():
             done |= finished_in(self.run, units, bench.store)
         if marker is not None and marker.deaths + 1 >= MAX_ATTEMPTS:
             for unit in units:
@@ -160,19 +192,41 @@ class Worker:
                     done.add(unit.id)
         return [unit for unit in units if unit.id not in done]
 
-    def _mark(self, unit: Unit) -> None:
-        earlier = read_marker(self.marker)
+    def _mark(self, unit: Unit, earlier: Marker | None) -> bool:
+        """Say which unit is in hand; False where another worker has the chunk, under the same job requeued.
+
+        ``earlier`` is what lay there when this one began; what came since is of a worker that SLURM took for lost.
+        """
         deaths = earlier.deaths + 1 if earlier is not None and earlier.unit == unit.id else 0
-        marker = Marker(self.marker, self.chunk.number, unit.id, job_ids()[0], deaths)
-        write_marker(marker)
+        mine = Marker(self.marker, self.chunk.number, unit.id, job_ids()[0], deaths, restarts())
+        found = read_marker(self.marker)
+        if found is not None and found.job == mine.job and found.restart > mine.restart:
+            return False
+        write_marker(mine)
+        return True
+
+    def _unmark(self) -> None:
+        remove_marker(self.marker, job_ids()[0], restarts())
+
+    def _keep(self, rows: Rows, bench: Workbench, records: RecordWriter) -> None:
+        """Hand the unit's records over, and only when they are on disk let its state go."""
+        records.add(rows)
+        if bench.state is None:
+            return
+        if bench.state.kept:
+            records.flush()
+        if rows[0]["status"] == "done":
+            bench.state.discard()
+        else:
+            bench.state.count_from_here()
 
     def _attempt(self, unit: Unit, bench: Workbench, perform: Perform) -> Rows:
         """Do one unit; what it came to, good or bad, as records."""
-        started = now()
+        bench.take(unit)
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("default")
-                rows = perform(unit, bench)
+                rows = bench.interruption.breakable(lambda: perform(unit, bench))
             if not rows:
                 raise RuntimeError(f"{unit.stage} unit {unit.id} gave no record")
         except StoreError:
@@ -181,7 +235,9 @@ class Worker:
             rows, caught = failure_rows(unit, error, bench.log(unit, traceback.format_exc())), []
         if caught:
             bench.log(unit, "".join(f"{w.category.__name__}: {w.message} ({w.filename}:{w.lineno})\n" for w in caught))
-        place = self._where(now() - started)  # one for all: rows of one attempt are told by their common time
+        seconds = bench.seconds + (bench.state.earlier_seconds if bench.state is not None else 0.0)
+        bench.put_down()
+        place = self._where(seconds)  # one for all: rows of one attempt are told by their common time
         return [{**record, **place, **own_seconds(record)} for record in rows]
 
     def _where(self, seconds: float | None) -> dict[str, Any]:

@@ -67,14 +67,14 @@ def arrays(
     made: list[Array] = []
     left = at_most or math.inf
     first = 0
-    for (wave, resources), group in _grouped(units, demands).items():
+    for (wave, resources, times), group in _grouped(units, demands).items():
         shares = cut(group, cluster.processes * cluster.chunks_per_worker, cluster.chunk_minutes, SHORTEST)
         shares = shares[: int(min(left, len(shares)))]
         left -= len(shares)
         for start in range(0, len(shares), limit):
             some = tuple(tuple(share) for share in shares[start : start + limit])
             name = f"tmbench-{run}-{len(made):03d}"
-            made.append(Array(name, wave, resources, _time_limit(some, cluster), some, first))
+            made.append(Array(name, wave, resources, _time_limit(some, times, cluster), some, first))
             first += len(some)
     return _throttled(made, cluster.slurm.max_concurrent)
 
@@ -92,31 +92,36 @@ def kept(made: Sequence[Array], units: Collection[str]) -> list[Array]:
     return out
 
 
-def _grouped(units: Sequence[Unit], demands: Mapping[str, Demand]) -> dict[tuple[str, Resources], list[Unit]]:
-    """Units by wave and resources, in the order in which they are submitted."""
+def _grouped(units: Sequence[Unit], demands: Mapping[str, Demand]) -> dict[tuple[str, Resources, float], list[Unit]]:
+    """Units by wave, resources and multiple of the usual time limit, in the order in which they are submitted."""
     made_now = {unit.id for unit in units if unit.stage == "pretrain"}
-    groups: dict[tuple[str, Resources], list[Unit]] = {}
+    groups: dict[tuple[str, Resources, float], list[Unit]] = {}
     for unit in units:
         wave = "pretrain" if unit.stage == "pretrain" else "dependent" if unit.after in made_now else "free"
         demand = demands[unit.id]
-        groups.setdefault((wave, demand.resources), []).append(replace(unit, minutes=demand.minutes))
-    order = sorted(groups, key=lambda of: (WAVES.index(of[0]), -of[1].gpus, -of[1].memory_gb, of[1].cpus))
+        groups.setdefault((wave, demand.resources, demand.times), []).append(replace(unit, minutes=demand.minutes))
+    order = sorted(groups, key=lambda of: (WAVES.index(of[0]), -of[1].gpus, -of[1].memory_gb, of[1].cpus, of[2]))
     return {of: groups[of] for of in order}
 
 
-def _time_limit(shares: Sequence[Sequence[Unit]], cluster: Cluster) -> float:
-    if cluster.needs.minutes is not None:
-        return cluster.needs.minutes
+def _time_limit(shares: Sequence[Sequence[Unit]], times: float, cluster: Cluster) -> float:
     longest = max(sum(unit.minutes for unit in share) for share in shares)
-    return min(cluster.slurm.max_minutes, max(LEAST_TIME, math.ceil(TIME_FACTOR * longest + TIME_MARGIN)))
+    usual = cluster.needs.minutes or max(LEAST_TIME, math.ceil(TIME_FACTOR * longest + TIME_MARGIN))
+    return min(cluster.slurm.max_minutes, times * usual)
 
 
 def _throttled(made: Sequence[Array], concurrent: int) -> list[Array]:
-    """Share ``concurrent`` out among the arrays that may run at the same time: SLURM throttles each by itself."""
+    """Share ``concurrent`` out among the arrays that may run at the same time: SLURM throttles each by itself.
+
+    ``free`` ones run beside ``pretrain`` and beside ``dependent`` ones, which never run beside each other.
+    """
+    elements = {wave: sum(len(array.shares) for array in made if array.wave == wave) for wave in WAVES}
+    free, others = elements["free"], max(elements["pretrain"], elements["dependent"])
+    for_free = concurrent if not others else max(1, concurrent * free // (free + others))
+    share = {"free": for_free, "pretrain": max(1, concurrent - for_free * bool(free))}
+    share["dependent"] = share["pretrain"]
     out = []
     for array in made:
-        beside = [other for other in made if (other.wave == "pretrain") == (array.wave == "pretrain")]
-        elements = sum(len(other.shares) for other in beside)
-        share = max(1, concurrent * len(array.shares) // elements)
-        out.append(replace(array, concurrent=min(share, len(array.shares))))
+        own = max(1, share[array.wave] * len(array.shares) // elements[array.wave])
+        out.append(replace(array, concurrent=min(own, len(array.shares))))
     return out

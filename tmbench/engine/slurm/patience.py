@@ -15,6 +15,7 @@ from tmbench.errors import TmbenchError
 
 Result = TypeVar("Result")
 
+COMMANDS = frozenset({"sbatch", "squeue", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "srun"})
 ANSWER_SECONDS = 60.0
 """How long one command may take; SLURM's own limit for a message is 10 s, and its commands try several times."""
 PATIENCE_SECONDS = 60.0
@@ -131,7 +132,7 @@ def _repeated(work: Callable[[], Result], seconds: float, settled: Callable[[], 
             return work() if found is None else found
         except (CommandFailed, SlurmUnavailable, RuntimeError, OSError, subprocess.SubprocessError) as error:
             text = words(error)
-            if isinstance(error, FileNotFoundError) or "Could not detect" in text:
+            if (isinstance(error, FileNotFoundError) and error.filename in COMMANDS) or "Could not detect" in text:
                 raise _absent(error) from error
             if not transient(text):
                 raise

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmbench.engine.claims import Claim
-from tmbench.engine.holdings import Holding, holdings
+from tmbench.engine.holdings import Holding, holdings, withdrawn
 from tmbench.engine.slurm.site import Element, SlurmUnavailable, cancel
 
 
@@ -17,12 +17,14 @@ class Recall:
         units: ids of the units.
         jobs: SLURM jobs that hold nothing else.
         dropped: claims, and units that the workers of their other jobs shall leave out.
+        orphans: jobs that their run announced before it died, in the queue or not.
         elsewhere: what a process, and not a job, holds: nobody but its user can stop that.
     """
 
     units: frozenset[str]
     jobs: tuple[str, ...]
     dropped: tuple[tuple[Claim, frozenset[str]], ...]
+    orphans: tuple[tuple[Claim, int], ...]
     elsewhere: tuple[Holding, ...]
 
     def carry_out(self) -> None:
@@ -34,6 +36,8 @@ class Recall:
         """
         for claim, units in self.dropped:
             claim.drop(units)
+        for claim, number in self.orphans:
+            withdrawn(claim, number)
         cancel(self.jobs)
 
 
@@ -47,7 +51,11 @@ def recall(store: Path, planned: Collection[str], sweep: str, unlisted: bool) ->
     dropped: list[tuple[Claim, frozenset[str]]] = []
     elsewhere: list[Holding] = []
     taken: set[str] = set()
+    orphans: list[tuple[Claim, int]] = []
     for held in holdings(store / "claims"):
+        if held.claim.sweep == sweep and not unlisted:
+            orphans += [(held.claim, number) for number in held.orphans]
+            taken.update(unit for number in held.orphans for chunk in held.claim.jobs[number].units for unit in chunk)
         wanted = _unwanted(held, planned, sweep, unlisted)
         if not wanted:
             continue
@@ -68,7 +76,7 @@ def recall(store: Path, planned: Collection[str], sweep: str, unlisted: bool) ->
         if partly:
             dropped.append((held.claim, frozenset(partly)))
         taken |= partly.union(*(held.units_of(element) for element in whole))
-    return Recall(frozenset(taken), tuple(jobs), tuple(dropped), tuple(elsewhere))
+    return Recall(frozenset(taken), tuple(jobs), tuple(dropped), tuple(orphans), tuple(elsewhere))
 
 
 def _unwanted(held: Holding, planned: Collection[str], sweep: str, unlisted: bool) -> frozenset[str]:

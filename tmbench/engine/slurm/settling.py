@@ -6,16 +6,18 @@ killed: how, sacct knows. One question for all such jobs, and only when there ar
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tmbench.engine.chunks import read_unit
+from tmbench.engine.chunks import read_units
+from tmbench.engine.claims import create
 from tmbench.engine.holdings import Holding, holdings
 from tmbench.engine.markers import Marker
 from tmbench.engine.records import Records, write_shard
-from tmbench.engine.slurm.site import final_states
+from tmbench.engine.slurm.site import SlurmUnavailable, final_states, release
+from tmbench.engine.units import Unit
 from tmbench.engine.workbench import failure_rows
 from tmbench.errors import TmbenchError
 
@@ -28,12 +30,15 @@ CLASSES = {
 }
 """How SLURM says a job ended → the class of failure, and its words."""
 
-NOBODY = frozenset({"CANCELLED", "COMPLETED", "PREEMPTED", "REVOKED"})
-"""Ends that are not the unit's fault (a worker that could not write the store completes): it is simply to be done."""
+NOBODY = frozenset({"CANCELLED", "PREEMPTED", "REVOKED"})
+"""Ends that are not the unit's fault: it is simply to be done."""
 
 
 NOTES = {"TIME LIMIT": "TIMEOUT", "NODE FAILURE": "NODE_FAIL", "PREEMPTION": "PREEMPTED", "JOB REQUEUE": "PREEMPTED"}
 """What slurmstepd writes into the log of a job that it ends → sacct's word."""
+
+NOT_LAUNCHED = "launch failed requeued held"
+"""The reason of a job whose node failed it before it began; SLURM keeps it until its owner lets it go again."""
 
 
 class WorkerDied(TmbenchError):
@@ -48,47 +53,111 @@ class WorkerDied(TmbenchError):
 def settle(store: Path) -> list[Holding]:
     """Record the deaths of workers whose jobs are over, and give their claims back; what is still held.
 
+    Jobs that SLURM holds because their launch failed are let go.
+
     Raises:
         StoreError: when the store cannot be written.
     """
     all_of_them = holdings(store / "claims")
+    with suppress(SlurmUnavailable):
+        release([one.job for held in all_of_them for one in held.elements if one.reason == NOT_LAUNCHED])
+    over = [held for held in all_of_them if not held.units and not held.orphans]  # orphans: their next taker's
     dead = [marker for held in all_of_them for marker in held.dead()]
-    ends = final_states({marker.job for marker in dead if marker.job})
-    known = Records().merge(store / "records") if dead else Records()
-    for marker in dead:
-        if _taken(marker):
-            rows = list(_rows(marker, ends.get(marker.job, ""), known))
+    elements = {held.claim.path: _elements(held) for held in over}
+    ends = final_states({marker.job for marker in dead if marker.job}.union(*elements.values()))
+    known = Records().merge(store / "records") if dead or any(elements.values()) else Records()
+    for folder in {marker.path.parent for marker in dead}:
+        mine = {aside: marker for marker in dead if marker.path.parent == folder and (aside := _taken(marker))}
+        rows = list(_rows(list(mine.values()), ends, known))
+        if rows:
+            write_shard(store / "records", f"{folder.name}-deaths", rows)
+        for aside in mine:
+            aside.unlink(missing_ok=True)
+    for held in over:
+        # Once, whoever does it: two runs may come to this at the same moment.
+        if elements[held.claim.path] and create(held.claim.path.with_suffix(".settled"), b""):
+            began = {(marker.path.parent, marker.chunk) for marker in dead}
+            rows = list(_rows_of_unborn(held.claim.folder, elements[held.claim.path], ends, known, began))
             if rows:
-                write_shard(store / "records", f"{marker.path.parent.name}-deaths", rows)
-    for held in all_of_them:
-        if not held.units and not held.orphans:  # orphans are made void by whoever takes their units
-            held.claim.release()
+                write_shard(store / "records", f"{Path(held.claim.folder).name}-deaths", rows)
+        held.claim.release()
     return [held for held in all_of_them if held.units]
 
 
-def _taken(marker: Marker) -> bool:
-    """Whether this process is the one to settle the marker: two runs may find it at once."""
-    with suppress(FileNotFoundError):
-        aside = marker.path.with_name(f".{marker.path.name}.{uuid.uuid4().hex[:8]}")
-        marker.path.rename(aside)
-        aside.unlink()
-        return True
-    return False
+def _elements(held: Holding) -> dict[str, tuple[int, Sequence[str]]]:
+    """Id of each element of a claim's jobs → its chunk, and the units of that."""
+    out: dict[str, tuple[int, Sequence[str]]] = {}
+    for number, job in enumerate(held.claim.jobs):
+        array = held.claim.verdict(number) or ""
+        for index, (chunk, units) in enumerate(zip(job.chunks, job.units, strict=True)):
+            if array.isdigit():
+                out[f"{array}_{index}" if len(job.chunks) > 1 else array] = (chunk, units)
+    return out
 
 
-def _rows(marker: Marker, end: str, known: Records) -> Iterator[dict[str, Any]]:
-    unit = read_unit(marker.path.with_suffix(".parquet"), marker.unit)
-    log = log_of(marker)
-    end = end or _end_by_log(log)
-    if unit is None or end in NOBODY or unit.id in known.done:
-        return
+def _rows_of_unborn(
+    folder: str,
+    elements: Mapping[str, tuple[int, Sequence[str]]],
+    ends: Mapping[str, str],
+    known: Records,
+    began: Collection[tuple[Path, int]],
+) -> Iterator[dict[str, Any]]:
+    """The records of chunks whose jobs failed before a worker had any unit in hand: a wrong Python, say."""
+    place = Path(folder)
+    for job, (chunk, ids) in elements.items():
+        log = _log(place, job)
+        end = ends.get(job) or _end_by_log(log) or ("COMPLETED" if _ended_well(log) else "FAILED")
+        seen = any(id in known.done or _failed_in(known, id) == place.name for id in ids)
+        if end == "COMPLETED" or end in NOBODY or seen or (place, chunk) in began:
+            continue
+        failure, words = CLASSES.get(end, ("killed", "its job ended before it began with any unit: see its log"))
+        error = WorkerDied(failure, f"{words} (job {job}, {end})")
+        for unit in read_units(place / "units.parquet", ids).values():
+            yield from ({**record, "run": place.name, "job": job} for record in failure_rows(unit, error, log))
+
+
+def _failed_in(known: Records, id: str) -> str:
+    """The run in which ``id`` failed last, or ""."""
+    failure = known.failures.get(id)
+    return "" if failure is None else str(failure["run"])
+
+
+def _ended_well(log: str) -> bool:
+    """Whether a job ended as submitit's do, or never began: an element that is cancelled while it waits has no log."""
+    return not Path(log).is_file() or "Job completed successfully" in _last_words(log)
+
+
+def _taken(marker: Marker) -> Path | None:
+    """The marker's new name, where this process is the one to settle it: two runs may find it at once."""
+    aside = marker.path.with_name(f".{marker.path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        return marker.path.rename(aside)
+    except FileNotFoundError:
+        return None
+
+
+def _rows(dead: Sequence[Marker], ends: Mapping[str, str], known: Records) -> Iterator[dict[str, Any]]:
+    """The records of the units that workers of one run died of."""
+    blamed = {}
+    for marker in dead:
+        log = log_of(marker)
+        end = ends.get(marker.job) or _end_by_log(log)
+        if end not in NOBODY and marker.unit not in known.done:
+            blamed[marker] = (log, end)
+    units: dict[str, Unit] = {}
+    for path in {marker.path.with_suffix(".parquet") for marker in blamed}:
+        units |= read_units(path, {marker.unit for marker in blamed})
+    for marker, (log, end) in blamed.items():
+        if marker.unit in units:
+            rows = failure_rows(units[marker.unit], _error(marker, log, end), log)
+            yield from ({**record, "run": marker.path.parent.name, "job": marker.job} for record in rows)
+
+
+def _error(marker: Marker, log: str, end: str) -> WorkerDied:
     failure, words = CLASSES.get(end, ("killed", "its worker was killed from outside, or broke down"))
     if "exceeded memory limit" in _last_words(log):  # killed by the accounting, which calls that FAILED
         failure, words = CLASSES["OUT_OF_MEMORY"]
-    error = WorkerDied(failure, f"{words} (job {marker.job or 'unknown'}{f', {end}' if end else ''})")
-    yield from (
-        {**record, "run": marker.path.parent.name, "job": marker.job} for record in failure_rows(unit, error, log)
-    )
+    return WorkerDied(failure, f"{words} (job {marker.job or 'unknown'}{f', {end}' if end else ''})")
 
 
 def _end_by_log(log: str) -> str:
@@ -107,6 +176,9 @@ def _last_words(log: str) -> str:
 
 def log_of(marker: Marker) -> str:
     """The file in which the worker's last words stand, or the folder where it would."""
-    folder = marker.path.parent / "jobs"
-    found: Sequence[Path] = sorted(folder.glob(f"*/{marker.job}_0_log.out")) if marker.job else []
-    return str(found[0] if found else folder)
+    return _log(marker.path.parent, marker.job)
+
+
+def _log(run: Path, job: str) -> str:
+    found: Sequence[Path] = sorted((run / "jobs").glob(f"*/{job}_0_log.out")) if job else []
+    return str(found[0] if found else run / "jobs")

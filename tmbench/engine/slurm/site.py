@@ -31,6 +31,7 @@ __all__ = [
     "max_submitted",
     "patiently",
     "queue",
+    "release",
     "settings",
 ]
 
@@ -201,11 +202,17 @@ def max_array_size(found: dict[str, str] | None = None) -> int:
     return max(1, min(limits))
 
 
-def max_submitted(user: str) -> int | None:
-    """How many jobs, array elements each counted, ``user`` may have in the queue; None where no limit is known."""
+def max_submitted(user: str, account: str = "") -> int | None:
+    """How many jobs, array elements each counted, ``user`` may have in the queue; None where no limit is known.
+
+    Args:
+        user: whose.
+        account: under this account only; "" is the least over all that the user has.
+    """
     limits: list[int] = []
+    where = [f"account={account}"] if account else []
     with contextlib.suppress(CommandFailed, SlurmUnavailable):
-        text = ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=maxsubmit")
+        text = ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", *where, "format=maxsubmit")
         limits = [int(line) for line in text.split() if line.isdigit()]
     return min(limits, default=None)
 
@@ -227,6 +234,16 @@ def cancel_by_name(name: str) -> None:
         SlurmUnavailable: when SLURM is not here, does not answer or refuses.
     """
     _end(f"--name={name}")
+
+
+def release(jobs: Sequence[str]) -> None:
+    """Let jobs go that are held in the queue.
+
+    Raises:
+        SlurmUnavailable: when SLURM is not here, does not answer or refuses.
+    """
+    for start in range(0, len(jobs), BATCH):
+        _answer("scontrol", "release", ",".join(jobs[start : start + BATCH]))
 
 
 def _end(*what: str) -> None:

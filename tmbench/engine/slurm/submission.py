@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +10,19 @@ from tmbench.engine.chunks import Chunk, freeze
 from tmbench.engine.claims import Claim, Job
 from tmbench.engine.demands import demands
 from tmbench.engine.execution import Execution, Report, new_name
+from tmbench.engine.holdings import withdrawn
 from tmbench.engine.provenance import commit
 from tmbench.engine.records import Records
 from tmbench.engine.slurm.arrays import Array, arrays, kept
 from tmbench.engine.slurm.parameters import executor, parameters, text
 from tmbench.engine.slurm.patience import SlurmUnavailable, SubmissionRefused, patiently
-from tmbench.engine.slurm.site import cancel_by_name, max_array_size, max_submitted, settings
+from tmbench.engine.slurm.site import cancel, cancel_by_name, max_array_size, max_submitted, settings
 from tmbench.engine.snapshot import Snapshot
 from tmbench.engine.state import State
 from tmbench.engine.units import Unit
 from tmbench.engine.worker import Worker
+from tmbench.errors import ConfigError
+from tmbench.files import StoreError
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Submission:
             StoreError: when the store cannot be written.
         """
         longest = max_array_size(settings())  # a site that does not answer takes no jobs either
-        longest = min(longest, max_submitted(getpass.getuser()) or longest)
+        longest = min(longest, max_submitted(getpass.getuser(), self.execution.cluster.slurm.account) or longest)
         report, state, todo = self.execution.open(self.retry)
         return self._cut(report, state, todo, longest)
 
@@ -75,6 +79,11 @@ class Submission:
         return self._cut(Report(), state, state.to_do(self.retry), max_array_size())
 
     def _cut(self, report: Report, state: State, todo: Sequence[Unit], longest: int) -> Prepared:
+        if any(sign in str(self.execution.folder) for sign in "%\\"):
+            raise ConfigError(
+                f"paths.out leads to {self.execution.folder}, and SLURM replaces '%' and '\\' in the names of logs: "
+                "choose a folder without them."
+            )
         cluster, run = self.execution.cluster, new_name()
         wanted = demands(todo, self.execution.units, state.records, cluster.needs)
         return Prepared(run, report, state.records, arrays(todo, wanted, cluster, run, longest, self.at_most))
@@ -106,8 +115,8 @@ class Submission:
             if made:
                 self._submit(made, prepared.run, report)
         finally:
-            if not report.submitted and report.own is not None:
-                report.own.release()
+            if report.own is not None:
+                _give_back(report.own)
         return report
 
     def _submit(self, made: Sequence[Array], run: str, report: Report) -> None:
@@ -117,25 +126,32 @@ class Submission:
         chunks = freeze([share for array in made for share in array.shares], folder / "units.parquet", frozen.translate)
         own = report.own = report.own.announce([_announced(array) for array in made], folder)
         waited_for: list[str] = []
+        refused_pretraining = False
         revision = commit()
         for number, array in enumerate(made):
-            own.touch()
+            if refused_pretraining and array.wave == "dependent":
+                continue
             dependency = f"afterany:{':'.join(waited_for)}" if array.wave == "dependent" and waited_for else ""
-            workers = self._workers(array, number, chunks, run, revision, own)
+            workers = self._workers(array, number, chunks, run, revision, own, frozen)
             try:
-                job = self._sbatch(array, workers, folder, frozen, dependency)
+                job = self._sbatch(array, workers, folder, frozen, dependency, own)
             except (SubmissionRefused, SlurmUnavailable) as error:
-                for other in range(number, len(made)):
-                    own.void(other)
-                report.problems.append(f"{number} of {len(made)} arrays are submitted, the rest is given back: {error}")
-                return
-            own.confirm(number, job)
+                if isinstance(error, SlurmUnavailable) or error.full:
+                    report.problems.append(f"{number} of {len(made)} arrays are submitted, the rest is left: {error}")
+                    return
+                report.problems.append(f"{sum(map(len, array.shares)):,} units are not submitted: {error}")
+                refused_pretraining |= array.wave == "pretrain"
+                continue
+            if not own.confirm(number, job):
+                cancel([job])
+                report.problems.append(f"another run took {array.name} over, so its job {job} is cancelled: run again.")
+                continue
             report.submitted.append(job)
             if array.wave == "pretrain":
                 waited_for.append(job)
 
     def _workers(
-        self, array: Array, number: int, chunks: Sequence[Chunk], run: str, revision: str, own: Claim
+        self, array: Array, number: int, chunks: Sequence[Chunk], run: str, revision: str, own: Claim, frozen: Snapshot
     ) -> list[Worker]:
         cluster = self.execution.cluster
         return [
@@ -150,12 +166,15 @@ class Submission:
                 checkpoint_seconds=60 * cluster.checkpoint_minutes,
                 grace_seconds=cluster.slurm.signal_seconds / 2,
                 gpus=array.resources.gpus,
+                code=str(frozen.path),
                 perform=self.execution.perform,
             )
             for chunk in chunks[array.first : array.first + len(array.shares)]
         ]
 
-    def _sbatch(self, array: Array, workers: Sequence[Worker], folder: Path, frozen: Snapshot, dependency: str) -> str:
+    def _sbatch(
+        self, array: Array, workers: Sequence[Worker], folder: Path, frozen: Snapshot, dependency: str, own: Claim
+    ) -> str:
         """Submit one array through submitit; its id.
 
         An answer that got lost may have been a yes: what bears the array's name is ended before another try. Its
@@ -177,6 +196,7 @@ class Submission:
         tries = iter(range(1000))
 
         def once() -> str:
+            own.touch()
             if next(tries):
                 cancel_by_name(array.name)
             with site.batch():
@@ -184,6 +204,17 @@ class Submission:
             return str(jobs[0].job_id).partition("_")[0]
 
         return patiently(once)
+
+
+def _give_back(own: Claim) -> None:
+    """After the submission, however it ended: what got no verdict is withdrawn, and a claim with no job is released.
+
+    Where even that fails, this process is gone in a moment, and the next run does it.
+    """
+    with suppress(StoreError):
+        held = [own.verdict(number) or not withdrawn(own, number) for number in range(len(own.jobs))]
+        if not any(held):
+            own.release()
 
 
 def _announced(array: Array) -> Job:
