@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tmbench.errors import ConfigError, unknown
 from tmbench.verb import agreed, command_line, guarded, parser
 
 if TYPE_CHECKING:
@@ -20,8 +19,9 @@ ABOUT = """Check this machine and, with a profile of SLURM, the site: commands, 
 
   tmbench doctor                                            this machine
   tmbench doctor cluster=slurm cluster.slurm.partition=gpu  a site, with a test job of a minute
-  tmbench doctor cluster=mine --config-dir DIR --no-job     a profile of yours, without one"""
-KEYS = ("cluster", "paths", "store")
+  tmbench doctor cluster=mine --config-dir DIR --no-job     a profile of yours, without one
+
+sweep=NAME and what else serves the other verbs may stand there and is not looked at."""
 MARKS = {True: "✓", False: "✗", None: "–"}
 WIDTH = 13
 
@@ -60,16 +60,13 @@ def line(finding: "Finding") -> str:
 
 
 def _settings(options: Namespace) -> "tuple[Cluster, Path, Path]":
-    """The profile, the store and the folder of results that the command line names."""
+    """The profile, the store and the folder of results that the command line names; a sweep is passed over."""
     from tmbench.study.compose import OptionFolders, compose_settings
+    from tmbench.study.sweep import parse
 
-    for text in options.overrides:
-        key, equals, _ = text.lstrip("+~").partition("=")
-        if key.partition(".")[0] not in KEYS:
-            raise unknown("key", key, KEYS, where=text, hint="doctor looks at the machine and at no sweep")
-        if not equals and not text.startswith("~"):
-            raise ConfigError(f"'{text}' is not an override. Write key=value.")
-    cluster, paths = compose_settings(options.overrides, OptionFolders(options.config_dir))
+    request = parse(options.overrides, extra=("retry",), study=False)
+    folders = OptionFolders([*options.config_dir, *request.folders])
+    cluster, paths = compose_settings(request.settings, folders)
     store, out = (Path(name).expanduser().absolute() for name in (paths.store, paths.out))
     return cluster, store, out
 
@@ -109,9 +106,9 @@ def _next(cluster: "Cluster", wrong: bool, command: str) -> str:
         return f"next: mend what is marked ✗, then tmbench doctor {command}".rstrip()
     from tmbench.engine.slurm.site import available
 
-    if cluster.kind != "slurm" and available():
-        return f"next: tmbench plan sweep=demo {command}".rstrip() + "   or: tmbench doctor cluster=slurm"
-    return f"next: tmbench plan sweep=demo {command}".rstrip()
+    named = any(word.startswith(("sweep=", "cells=")) for word in command.split())
+    line = f"next: tmbench plan {'' if named else 'sweep=demo '}{command}".rstrip()
+    return f"{line}   or: tmbench doctor cluster=slurm" if cluster.kind != "slurm" and available() else line
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``tmbench logs``: what a unit said and came to, attempt by attempt, and where it ran or waits."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmbench.errors import ConfigError, NothingMatched
-from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, resolve
+from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, printable, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.finding import Found
     from tmbench.engine.history import Attempt
     from tmbench.engine.state import State
 
+OF_NAMES = re.compile(r"recipe=[\w./-]+|seed=\d+")
 LISTED = 20
 """So many units are listed where several are meant."""
 
@@ -23,14 +25,14 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     """Print what is known of a unit; exit 0, 1 when it failed, 2 when several are meant, 3 when none is."""
     command = parser(
         "logs",
-        "UNIT is the beginning of an id, or words of a unit's name: source, target, recipe=…, seed=…, and its stage. "
+        "UNIT is the beginning of an id, or words of a unit's name: its stage, source, target, and right behind them "
+        "recipe=NAME and seed=N. "
         "Prints its attempts, its log, the end of what its job wrote, and the job that holds it.",
     )
     command.usage = "tmbench logs UNIT [OVERRIDE ...] [--config-dir DIR] [--json]"
     command.add_argument("--json", action="store_true", help="the same as JSON")
     options = command.parse_intermixed_args(arguments)
-    wanted = [word for word in options.overrides if not _is_override(word)]
-    options.overrides = [word for word in options.overrides if _is_override(word)]
+    wanted, options.overrides = _sorted_out(options.overrides)
     if not wanted:
         raise ConfigError("which unit? Name the beginning of its id, or its source and target: `tmbench status` tells.")
     study = resolve(options)
@@ -42,11 +44,26 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     state = Lookout(study).look()
     found = _one(study, state, wanted)
     facts = unit_facts(study, state, found)
-    print(json.dumps(facts, indent=2) if options.json else text(facts))
+    print(json.dumps(facts, indent=2) if options.json else printable(text(facts)))
     return 1 if facts["status"] == "failed" else 0
 
 
 main = guarded(_main, stopped="Nothing was changed.")
+
+
+def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that name a unit, and the overrides.
+
+    Names have ``recipe=…`` and ``seed=…`` in them, which are overrides as well: they belong to the name that they
+    stand right behind, as they do in a name, and narrow the study anywhere else.
+    """
+    wanted: list[str] = []
+    overrides: list[str] = []
+    of_name = False
+    for word in words:
+        of_name = not _is_override(word) or (of_name and OF_NAMES.fullmatch(word) is not None)
+        (wanted if of_name else overrides).append(word)
+    return wanted, overrides
 
 
 def _is_override(word: str) -> bool:
@@ -63,6 +80,9 @@ def _one(study: Study, state: "State", wanted: Sequence[str]) -> "Found":
     from tmbench.engine.finding import find, nearest_names
 
     found, words = find(state.units, wanted), " ".join(wanted)
+    if not found and [word for word in wanted[1:] if not _is_override(word)] == []:
+        # An id says all; whatever recipe and seed stand behind it.
+        found = [one for one in find(state.units, wanted[:1]) if one.id.startswith(wanted[0])]
     if len(found) == 1:
         return found[0]
     if not found:

@@ -9,6 +9,7 @@ from tmbench.verb import Study, agreed
 
 if TYPE_CHECKING:
     from tmbench.engine.execution import Report
+    from tmbench.engine.records import Records
     from tmbench.engine.slurm.submission import Submission
 
 
@@ -20,12 +21,15 @@ def on_slurm(study: Study, submission: "Submission", options: Namespace) -> "Rep
         ConfigError: when there is nobody to ask.
         StoreError: when the store cannot be written.
     """
-    from tmbench.engine.slurm.bill import bill
+    from tmbench.engine.slurm.bill import bill, unheeded
     from tmbench.run import register
 
     prepared = submission.tried() if options.dry_run else submission.prepared()
     if prepared.arrays:
         print(bill(prepared.arrays), file=sys.stderr)
+    needs = study.plan.options.cluster.needs
+    for line in [*unheeded(prepared.arrays, prepared.records, needs), *_left_out(study, prepared.records)]:
+        print(line, file=sys.stderr)
     if options.dry_run:
         for text in submission.scripts(prepared):
             print(text)
@@ -43,3 +47,13 @@ def on_slurm(study: Study, submission: "Submission", options: Namespace) -> "Rep
 
         watch(study)
     return report
+
+
+def _left_out(study: Study, records: "Records") -> list[str]:
+    """A line for the units that wait for what jobs of earlier runs are making: they are not submitted with the rest."""
+    from tmbench.engine.state import HELD, State
+
+    state = State(study.plan.units, study.store, records)
+    waiting = [batch for batch in state.units.batches if batch.after and state.status.get(batch.after) in HELD]
+    count = sum(state.status[id] == "waiting" for batch in waiting for id in batch.ids)
+    return [f"note: {count:,} units wait for weights that are being made: run again when those are done"] * bool(count)

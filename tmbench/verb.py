@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,13 @@ def agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
 
+def printable(text: str) -> str:
+    """``text`` for a terminal: what controls one (escape sequences in a user's exception, say) is spelled out."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else ascii(char)[1:-1] for char in text
+    )
+
+
 GOES_ON = "What was finished is kept; the same command goes on with the rest."
 
 
@@ -65,10 +73,10 @@ def guarded(work: Callable[[Sequence[str] | None], int], stopped: str = GOES_ON)
         try:
             return work(arguments)
         except Declined as words:
-            print(words, file=sys.stderr)
+            print(printable(str(words)), file=sys.stderr)
             return words.exit_code
         except TmbenchError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             return error.exit_code
         except KeyboardInterrupt:
             print(f"\nstopped. {stopped}", file=sys.stderr)
@@ -117,7 +125,7 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
     from tmbench.study.planning import planned
     from tmbench.study.sweep import parse
 
-    request = parse(arguments.overrides, extra)
+    request = parse(arguments.overrides, (*extra, "out"))
     folders = OptionFolders([*arguments.config_dir, *request.folders])
     for path in folders.shadowed():
         print(f"warning: {path} has no effect: an option of that name exists already. Rename it.", file=sys.stderr)

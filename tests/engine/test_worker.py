@@ -50,7 +50,9 @@ class Job:
     """A job of SLURM as far as its worker sees one: submitit's process, warned and requeued by hand."""
 
     def __init__(self, folder, worker, requeues=10, minutes=1):
-        self.folder, self.worker, self.jobs = folder, replace(worker, claim=str(folder / "claim.json")), folder / "jobs"
+        claim = folder / "claim.json"
+        claim.touch()  # a worker whose claim is gone does nothing
+        self.folder, self.worker, self.jobs = folder, replace(worker, claim=str(claim)), folder / "jobs"
         self.jobs.mkdir(parents=True)
         script = folder / "bin" / "scontrol"
         script.parent.mkdir()

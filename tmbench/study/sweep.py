@@ -18,7 +18,7 @@ AXES = (*GROUPS, "seed")
 WORK = ("source", "target", "level", "recipe", "metric", "seed")
 """The axes that a sweep which runs must name; for published tables they are filters."""
 OF_AGGREGATE = ("bootstrap", "out")
-"""Keys of ``tmbench aggregate`` that the other verbs pass over, so that one line of overrides serves every verb."""
+"""Keys that a verb which has no use for them passes over, so that one line of overrides serves every verb."""
 EXCLUDABLE = ("scenario", "source", "target", "recipe", "level")
 
 
@@ -170,11 +170,17 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = (), study: bool = Tru
         elif key in OF_AGGREGATE:
             continue
         elif key.split(".")[0] in SETTINGS:
+            if override.is_sweep_override():
+                raise ConfigError(
+                    f"{text}: {key} takes one value. One with a comma in it stands in quotes of its own: "
+                    f"\"{key}='{text.partition('=')[2]}'\"."
+                )
             settings.append(text)
         elif key == "hydra.searchpath":
             folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
-            raise unknown("key", key, ["sweep", *AXES, "pool.size", *SETTINGS, *OF_AGGREGATE, *extra], where=text)
+            known = ["sweep", *AXES, "pool.size", *SETTINGS, *dict.fromkeys((*OF_AGGREGATE, *extra))]
+            raise unknown("key", key, known, where=text)
     if study and not sweep and "cells" not in axes:
         names = ", ".join(sorted(sweep_files()))
         raise ConfigError(

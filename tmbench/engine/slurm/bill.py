@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from tmbench.engine.options import Needs
+from tmbench.engine.records import Records
 from tmbench.engine.slurm.arrays import Array
 
 
@@ -17,6 +19,23 @@ def bill(made: Sequence[Array]) -> str:
         lines.append(f"{name:<26}{array.wave:<11}{units:>8,}{len(array.shares):>8,}{array.concurrent:>9,}  {each}")
     units, chunks = sum(len(share) for array in made for share in array.shares), sum(len(a.shares) for a in made)
     return "\n".join([*lines, f"{units:,} units in {chunks:,} chunks and {len(made)} arrays: about {hours(made)}"])
+
+
+def unheeded(made: Sequence[Array], records: Records, needs: Needs) -> list[str]:
+    """What a profile keeps from growing that units failed for want of: a line for memory, and one for time."""
+    units = [unit.id for array in made for share in array.shares for unit in share]
+    lines = []
+    for key, failure, what, value in (
+        ("memory_gb", "out_of_memory", "ran out of memory and get no more of it", needs.memory_gb),
+        ("minutes", "timeout", "ran out of time and get no more of it", needs.minutes),
+    ):
+        short = sum(records.failed_of(id, failure) > 0 for id in units) if value is not None else 0
+        if short:
+            lines.append(
+                f"note: {short:,} units {what}: cluster.needs.{key}={value:g} stands as it is. Raise it, or leave it "
+                "out, and what they ask for is doubled"
+            )
+    return lines
 
 
 def hours(made: Iterable[Array]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+MEND = "`tmbench cancel`, then mend"
 REASONS = (
     (r"None$", "for the scheduler to look at them"),
     (r"Priority$", "for jobs of higher priority"),
@@ -18,17 +19,27 @@ REASONS = (
     (r"Reservation|ReqNodeReserved", "for a reservation"),
     (
         r"PartitionTimeLimit|TimeLimit",
-        "for ever: their time limit is above the partition's, lower cluster.slurm.max_minutes",
+        f"for ever: their time limit is above the partition's; {MEND} cluster.slurm.max_minutes and run again",
     ),
     (r"PartitionDown|PartitionInactive", "for the partition, which is closed"),
-    (r"PartitionNodeLimit|PartitionConfig", "for ever: the partition does not take such jobs, mend cluster.slurm"),
-    (r"BadConstraints", "for ever: no node is like that, mend cluster.slurm.constraint or cluster.needs"),
+    (
+        r"PartitionNodeLimit|PartitionConfig",
+        f"for ever: the partition has no node for such jobs; {MEND} cluster.slurm.partition or cluster.needs (gpus, "
+        "cpus, memory_gb) and run again",
+    ),
+    (
+        r"BadConstraints",
+        f"for ever: no node is like that; {MEND} cluster.slurm.constraint or cluster.needs and run again",
+    ),
     (r"Licenses", "for a licence"),
     (r"(Assoc|QOS).*(Minutes|RunMin)", "for the budget of your account or QOS, which is used up"),
-    (r"(Assoc|QOS).*(Wall|Time)", "for ever: their time limit is above your account's or QOS's, lower max_minutes"),
+    (
+        r"(Assoc|QOS).*(Wall|Time)",
+        f"for ever: their time limit is above your account's or QOS's; {MEND} cluster.slurm.max_minutes and run again",
+    ),
     (r"(Assoc|QOS|Max).*Job", "for other jobs to end: the site limits how many may run at a time"),
     (r"(Assoc|QOS)", "for other jobs to end: the site limits how much you may use at a time"),
-    (r"Invalid(Account|QOS)", "for ever: the account or QOS is not yours any more, mend cluster.slurm"),
+    (r"Invalid(Account|QOS)", f"for ever: the account or QOS is not yours; {MEND} cluster.slurm and run again"),
 )
 """SLURM's word, as the beginning that it is found by → what they wait for; the first that fits."""
 
