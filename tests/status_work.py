@@ -83,8 +83,8 @@ class Stored:
     def fail(self, units, failure="bug", ago=60.0, log="", **more):
         rows = [
             row(id=unit.id, unit=unit.id, stage=unit.stage, name=unit.name, status="failed", failure=failure,
-                message=f"went wrong {number}", log=log, seconds=10.0, key=canonical(unit.key),
-                **{**self._where(ago), **more})
+                log=log, seconds=10.0, key=canonical(unit.key),
+                **{"message": f"went wrong {number}", **self._where(ago), **more})
             for number, unit in enumerate(units)
         ]  # fmt: skip
         self._write(rows)

@@ -47,7 +47,8 @@ def test_a_folder_that_is_a_file(capsys, tmp_path):
     ("words", "says"),
     [
         (["cluster=slrum"], "no cluster is named 'slrum'. Nearest: 'slurm'"),
-        (["sweep=demo"], "no key is named 'sweep'"),
+        (["swep=demo"], "no key is named 'swep'"),
+        (["cluster=slurm", "cluster.slurm.partition=a,b"], "\"cluster.slurm.partition='a,b'\""),
         (["cluster.slurm.partiton=x"], "Nearest: 'partition'"),
         (["cluster"], "Write key=value"),
     ],
@@ -55,3 +56,13 @@ def test_a_folder_that_is_a_file(capsys, tmp_path):
 def test_bad_usage(capsys, words, says):
     assert main(words) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_overrides_of_other_verbs_are_passed_over(capsys):
+    words = ["sweep=demo", "cluster=debug", "metric=[logme]", "out=there", "bootstrap=0"]
+    main([*words, "--json"])
+    assert json.loads(capsys.readouterr().out)
+    main(words)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert " ".join(words) in last
+    assert last.count("sweep=") == 1

@@ -45,6 +45,37 @@ def test_a_unit_by_its_whole_name_or_the_beginning_of_its_id(stored, tiny, capsy
     assert facts(capsys, "logs", "truth", "wide", "greek", "seed=1", "recipe=quick", *tiny)["id"] == unit.id
 
 
+def test_recipe_and_seed_belong_to_the_name_that_they_stand_behind(stored, tiny, capsys):
+    unit = only(stored, "truth", "tiny_wide", "tiny_greek", 1, "quick")
+    code, out, _ = said(capsys, "logs", *f"truth {unit.name}".split(), *tiny)
+    assert code == 0
+    assert f"\n  id      {unit.id}\n" in out
+    assert "seed=1" not in out.splitlines()[-1], "the study is not narrowed"
+    assert facts(capsys, "logs", unit.id[:10], "seed=1", *tiny)["id"] == unit.id
+    assert said(capsys, "logs", "truth", "tiny_wide", "tiny_greek", "seed=7", *tiny)[0] == 3
+    found = facts(capsys, "logs", "truth", "tiny_wide", "tiny_greek", "recipe=quick", *tiny, "seed=1")
+    assert found["id"] == unit.id
+    assert found["next"].endswith("seed=1")
+
+
+def test_what_an_exception_says_does_not_steer_the_terminal(stored, tiny, capsys):
+    (unit,) = [unit for unit in stored.of("pretrain") if unit.source == "tiny_wide"]
+    stored.fail([unit], "bug", message="\x1b[2Jgone\x07\x9b\r\n\ttwo")
+    out = said(capsys, "logs", unit.id[:10], *tiny)[1]
+    assert "  \\x1b[2Jgone\\x07\\x9b\n  \ttwo\n" in out
+    assert not set(out) & set("\x1b\x07\x9b\r")
+
+
+def test_out_is_the_folder_of_the_runs_as_well(stored, tiny, tmp_path, capsys):
+    (unit,) = [unit for unit in stored.of("pretrain") if unit.source == "tiny_wide"]
+    job = tmp_path / "there" / "runs" / "run" / "jobs" / "a"
+    job.mkdir(parents=True)
+    (job / "17_0_log.out").write_text("of the job\n")
+    stored.finish([unit], job="17")
+    assert "of the job" in said(capsys, "logs", unit.id[:10], *tiny, "out=there")[1]
+    assert "of the job" not in said(capsys, "logs", unit.id[:10], *tiny)[1]
+
+
 def test_whole_words_count_before_parts_of_words(stored, tiny, capsys):
     (score,) = [s for s in only(stored, "features", "tiny_wide", "tiny_greek").scores if s.metric == "hscore"]
     assert facts(capsys, "logs", score.name, *tiny)["id"] == score.id

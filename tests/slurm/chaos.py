@@ -125,7 +125,7 @@ class Round:
             self.deck.later(kind, lambda: sum(_had_work(call) for call in both) > 1)
         elif kind == "run killed at a random moment":
             call = self.start(*some)
-            at = time.monotonic() + self.random.uniform(0.3, 3)
+            at = time.monotonic() + self.random.uniform(0.3, 2)
             self.faults.later.append((at, call.process.kill))
             self.deck.later(kind, lambda: call.killed)
         elif kind == "time limit in the middle of a training":

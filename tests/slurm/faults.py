@@ -4,12 +4,14 @@ A fault that would meet nothing now (no worker to kill) says so and is tried aga
 when it ends and how.
 """
 
+import functools
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,6 +66,7 @@ class Faults:
 
     def kinds(self) -> dict[str, Callable[[], bool | None]]:
         """Name → what injects it: True when it met a worker, False when it met none, None when it was not injected."""
+        on_store = {"store read-only for a while": self.make_read_only, "store full for a while": self.fill}
         return {
             "worker killed with -9": self.kill_worker,
             "slurmd stopped and restarted": self.stop_node,
@@ -72,8 +75,7 @@ class Faults:
             "preempting job in the high-priority partition": self.preempt,
             "slurmctld stopped and restarted": self.stop_controller,
             "scancel by hand": self.scancel,
-            "store read-only for a while": self.make_read_only,
-            "store full for a while": self.fill,
+            **(on_store if may_mount() else {}),
         }
 
     def mend(self, all_of_it: bool = False) -> None:
@@ -250,10 +252,21 @@ def in_hand(out: Path) -> list[tuple[str, str, float]]:
     return found
 
 
+@functools.cache
+def may_mount() -> bool:
+    """Whether this machine lets root mount file systems; a container may not."""
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True).returncode:
+            return False
+        output("umount", folder)
+        return True
+
+
 def mount(store: Path) -> None:
-    """A file system of its own for the store, so that it can be full or read-only by itself."""
+    """A file system of its own for the store, so that it can be full or read-only by itself; a folder where not."""
     store.mkdir(parents=True)
-    output("mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "tmpfs", str(store))
+    if may_mount():
+        output("mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "tmpfs", str(store))
 
 
 def unmount(store: Path) -> None:

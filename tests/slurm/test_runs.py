@@ -418,7 +418,8 @@ def test_a_refused_array_leaves_the_others_alone(tmp_path, cluster):
 def test_what_the_store_cannot_take_is_done_later(tmp_path, cluster):
     store = tmp_path / "store"
     store.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(store)], check=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(store)], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system")
     try:
         runs = Runs(tmp_path, small(20, "sleep 0.5"), chunk_minutes=5.0)
         runs.submit()

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from tmbench.errors import ConfigError
 from tmbench.folders import shipped
-from tmbench.study.compose import OptionFolders, compose, describe_options, validated
+from tmbench.study.compose import OptionFolders, compose, compose_settings, describe_options, validated
 from tmbench.study.options import GROUPS
 from tmbench.study.sweep import Sweep, load_sweep, parse
 
@@ -105,3 +105,25 @@ def test_a_shadowed_option_is_reported(tmp_path):
 def test_a_config_dir_that_is_none(tmp_path):
     with pytest.raises(ConfigError, match="is no folder"):
         OptionFolders([tmp_path / "nothing"])
+
+
+@pytest.mark.parametrize("name", ["o q'u", 'd $(x) "e', "new\nline", "b\\c", "x,{y}", "e\\'", "back\\", "ünder"])
+def test_a_config_dir_of_any_name(tmp_path, name):
+    profile = tmp_path / name / "cluster" / "mine.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("kind: debug")
+    assert compose_settings(["cluster=mine"], OptionFolders([tmp_path / name]))[0].kind == "debug"
+
+
+def test_a_config_dir_that_hydra_would_take_for_a_reference(tmp_path):
+    (tmp_path / "${b}").mkdir()
+    with pytest.raises(ConfigError, match=r"takes .* for a reference\. Rename the folder"):
+        OptionFolders([tmp_path / "${b}"])
+
+
+def test_a_comma_in_a_setting_stands_in_quotes():
+    with pytest.raises(ConfigError, match="takes one value") as caught:
+        parse(["cluster.slurm.partition=high,normal"], study=False)
+    typed = str(caught.value).split('"')[1]
+    settings = parse([typed], study=False).settings
+    assert compose_settings(settings, OptionFolders())[0].slurm.partition == "high,normal"

@@ -5,7 +5,6 @@ relocated to a package of its own (``+source@option.source.o3=small_vit_random``
 options. An option file sets keys of its own group only, so nothing is lost by that.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from tmbench.folders import shipped
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
 from tmbench.sources.recipe import Recipe
+from tmbench.study.grammar import quoted
 from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption, Stored
 from tmbench.study.settings import checked
 from tmbench.study.sweep import Sweep
@@ -78,10 +78,7 @@ class OptionFolders:
             if not folder.is_dir():
                 raise ConfigError(f"--config-dir {folder} is no folder.")
             if "${" in str(folder):
-                raise ConfigError(
-                    f"--config-dir {str(folder)!r}: Hydra takes '${{' in a path for a reference. Rename the "
-                    "folder, or copy your options to another."
-                )
+                raise ConfigError(f"--config-dir {folder}: Hydra takes '${{' for a reference. Rename the folder.")
         self.all = (shipped("conf"), *self.user)
 
     @property
@@ -89,7 +86,7 @@ class OptionFolders:
         """The override that makes Hydra find the user's folders; none without any."""
         if not self.user:
             return ()
-        return (f"hydra.searchpath=[{','.join(_quoted(f'file://{folder}') for folder in self.user)}]",)
+        return (f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in self.user)}]",)
 
     def names(self, group: str) -> dict[str, Path]:
         """The options of ``group``: name → file. A folder's ``base/`` holds what options share and is not listed."""
@@ -284,15 +281,6 @@ def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFo
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration cannot be composed: {error}") from error
-
-
-def _quoted(text: str) -> str:
-    """``text`` as a value of Hydra's grammar; bare where that reads it as it stands."""
-    if re.fullmatch(r"[\w:/.@%+-]+", text, re.ASCII):
-        return text
-    doubled = re.sub(r"(\\+)(?='|$)", lambda found: 2 * found[0], text)  # a backslash means itself elsewhere
-    escaped = doubled.replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def locate_functions(content: Any, folders: Sequence[Path]) -> Any:

@@ -33,7 +33,7 @@ def unheeded(made: Sequence[Array], records: Records, needs: Needs) -> list[str]
         if short:
             lines.append(
                 f"note: {short:,} units {what}: cluster.needs.{key}={value:g} stands as it is. Raise it, or leave it "
-                "out, and what they ask for is doubled"
+                "out and they ask for twice as much"
             )
     return lines
 

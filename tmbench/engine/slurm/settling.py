@@ -20,6 +20,7 @@ from tmbench.engine.slurm.site import SlurmUnavailable, final_states, release
 from tmbench.engine.units import Unit
 from tmbench.engine.workbench import failure_rows
 from tmbench.errors import TmbenchError
+from tmbench.files import StoreError
 
 CLASSES = {
     "TIMEOUT": ("timeout", "its job's time was up before it could save itself"),
@@ -69,8 +70,13 @@ def settle(store: Path) -> list[Holding]:
     for folder in {marker.path.parent for marker in dead}:
         mine = {aside: marker for marker in dead if marker.path.parent == folder and (aside := _taken(marker))}
         rows = list(_rows(list(mine.values()), ends, known))
-        if rows:
-            write_shard(store / "records", f"{folder.name}-deaths", rows)
+        try:
+            if rows:
+                write_shard(store / "records", f"{folder.name}-deaths", rows)
+        except StoreError:
+            for aside, marker in mine.items():
+                aside.rename(marker.path)  # for the next run to settle
+            raise
         for aside in mine:
             aside.unlink(missing_ok=True)
     for held in over:
