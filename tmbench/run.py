@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, resolve
+from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, printable, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.execution import Report
@@ -128,10 +128,10 @@ def finish(study: Study, report: "Report") -> int:
     for other in report.elsewhere:
         print(f"note: {len(other.units):,} units are left to {other.who}", file=sys.stderr)
     for problem in report.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(printable(f"error: {problem}"), file=sys.stderr)
     state = State(study.plan.units, study.store, own=None if report.submitted else report.own)
     for line in notes(state):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     counts = state.counts()
     done = sum(counter["done"] for stage, counter in counts.items() if stage != "score")
     total = len(study.plan.units)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, resolve
+from tmbench.verb import Study, amount, guarded, nothing_to_run, parser, printable, resolve
 
 if TYPE_CHECKING:
     from tmbench.engine.accounts import Hours
@@ -41,7 +41,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     lookout = Lookout(study)
     state = lookout.follow() if options.watch else lookout.look()
     found = facts(study, state)
-    print(json.dumps(found, indent=2) if options.json else text(found))
+    print(json.dumps(found, indent=2) if options.json else printable(text(found)))
     return 0 if all(set(counter) <= {"done"} for counter in found["stages"].values()) else 1
 
 
@@ -53,7 +53,7 @@ def watch(study: Study) -> None:
     from tmbench.watching import Lookout
 
     state = Lookout(study).follow()
-    print("\n".join(table(facts(study, state))), file=sys.stderr)
+    print(printable("\n".join(table(facts(study, state)))), file=sys.stderr)
 
 
 def facts(study: Study, state: "State") -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Submission: arrays of chunks into SLURM's queue through submitit, each announced by the run's claim before."""
 
 import getpass
+import io
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +200,7 @@ class Submission:
             own.touch()
             if next(tries):
                 cancel_by_name(array.name)
-            with site.batch():
+            with redirect_stderr(io.StringIO()), site.batch():  # submitit prints what its error says as well
                 jobs = [site.submit(worker) for worker in workers]
             return str(jobs[0].job_id).partition("_")[0]
 
