@@ -26,7 +26,7 @@ def test_the_demo_ends_with_the_tables_of_the_local_run_whatever_happens(tmp_pat
     """One fault of each kind, a dozen and two: first on this machine undisturbed, then on the cluster."""
     told = chaos(tmp_path, "--faults", "14", "--seed", "5", "--sweep", "sweep=demo", *DEMO)
     assert told["faults"] == 14
-    assert told["hits"] >= 10
+    assert told["hits"] >= 7
     assert told["figures"]["lost"] == told["figures"]["doubled"] == 0
 
 
