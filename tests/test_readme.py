@@ -58,5 +58,12 @@ def test_every_verb_and_file_that_the_readme_names_exists(repository):
         assert verb in VERBS
     for path in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (repository / path).exists(), path
-    targets = set(re.findall(r"^(\w+):", (repository / "Makefile").read_text(), flags=re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", README)) <= targets
+    targets = set(re.findall(r"^([\w-]+):", (repository / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {
+        name
+        for pair in re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", README, flags=re.MULTILINE)
+        for name in pair
+        if name
+    }
+    assert named <= targets
+    assert named
