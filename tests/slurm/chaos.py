@@ -259,7 +259,7 @@ def _options() -> argparse.Namespace:
     words.add_argument("--sweep", nargs="+", default=SHORT, help="what names the sweep: sweep=NAME and overrides")
     words.add_argument("--cluster", nargs="*", default=[], help="overrides of the profile, cluster.…=…")
     words.add_argument(
-        "--pace", nargs=2, type=float, default=[1.5, 6.0], help="seconds between faults, at least, at most"
+        "--pace", nargs=2, type=float, default=[0.8, 3.0], help="seconds between faults, at least, at most"
     )
     words.add_argument("--work", help="a folder for stores and outputs; a temporary one, unless something is wrong")
     words.add_argument("--out", required=True, help="where the figures go")
