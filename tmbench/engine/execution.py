@@ -96,7 +96,7 @@ class Execution:
         if not own.units:
             return []
         # Between reading the state and claiming, another run may have finished some of it.
-        still = {unit.id: unit for unit in State(self.units, self.store, records, own).to_do(retry)}
+        still = {unit.id for unit in State(self.units, self.store, records, own).to_do(retry)}
         return [unit for unit in todo if unit.id in own.units and unit.id in still]
 
     def start(self, retry: Collection[str] = (), at_most: int = 0) -> Report:

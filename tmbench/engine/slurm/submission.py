@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tmbench.engine.chunks import Chunk, freeze
 from tmbench.engine.claims import Claim, Job
@@ -91,16 +92,23 @@ class Submission:
 
     def scripts(self, prepared: Prepared) -> Iterator[str]:
         """The sbatch file of each array; what it waits for has no id yet and stands under its name."""
-        slurm = self.execution.cluster.slurm
-        pretrained = ":".join(array.name for array in prepared.arrays if array.wave == "pretrain")
+        pretrained = [array.name for array in prepared.arrays if array.wave == "pretrain"]
         for array in prepared.arrays:
-            dependency = f"afterany:{pretrained}" if array.wave == "dependent" and pretrained else ""
             folder = self.execution.folder / prepared.run / "jobs" / array.name
-            code = [self.execution.store / "code" / "SNAPSHOT.zip"]
-            wanted = parameters(
-                slurm, array.resources, array.minutes, array.name, code, dependency, concurrent=array.concurrent
-            )
-            yield text(folder, slurm, wanted, len(array.shares))
+            wanted = self._parameters(array, self.execution.store / "code" / "SNAPSHOT.zip", pretrained)
+            yield text(folder, self.execution.cluster.slurm, wanted, len(array.shares))
+
+    def _parameters(self, array: Array, code: Path, waited_for: Sequence[str]) -> dict[str, Any]:
+        """What submitit is told of an array; ``waited_for`` are the jobs that pretrain."""
+        return parameters(
+            self.execution.cluster.slurm,
+            array.resources,
+            array.minutes,
+            array.name,
+            [code],
+            f"afterany:{':'.join(waited_for)}" if array.wave == "dependent" and waited_for else "",
+            array.concurrent,
+        )
 
     def submit(self, prepared: Prepared) -> Report:
         """Claim the units and put their arrays into the queue; what cannot be submitted is given back.
@@ -132,10 +140,9 @@ class Submission:
         for number, array in enumerate(made):
             if refused_pretraining and array.wave == "dependent":
                 continue
-            dependency = f"afterany:{':'.join(waited_for)}" if array.wave == "dependent" and waited_for else ""
             workers = self._workers(array, number, chunks, run, revision, own, frozen)
             try:
-                job = self._sbatch(array, workers, folder, frozen, dependency, own)
+                job = self._sbatch(array, workers, folder, self._parameters(array, frozen.path, waited_for), own)
             except (SubmissionRefused, SlurmUnavailable) as error:
                 if isinstance(error, SlurmUnavailable) or error.full:
                     report.problems.append(f"{number} of {len(made)} arrays are submitted, the rest is left: {error}")
@@ -173,27 +180,14 @@ class Submission:
             for chunk in chunks[array.first : array.first + len(array.shares)]
         ]
 
-    def _sbatch(
-        self, array: Array, workers: Sequence[Worker], folder: Path, frozen: Snapshot, dependency: str, own: Claim
-    ) -> str:
+    def _sbatch(self, array: Array, workers: Sequence[Worker], folder: Path, wanted: dict[str, Any], own: Claim) -> str:
         """Submit one array through submitit; its id.
 
         An answer that got lost may have been a yes: what bears the array's name is ended before another try. Its
         elements could not have worked, because submitit gives them their chunks only when it knows the id.
         """
-        slurm = self.execution.cluster.slurm
-        site = executor(folder / "jobs" / array.name, slurm)
-        site.update_parameters(
-            **parameters(
-                slurm,
-                array.resources,
-                array.minutes,
-                array.name,
-                [frozen.path],
-                dependency,
-                concurrent=array.concurrent,
-            )
-        )
+        site = executor(folder / "jobs" / array.name, self.execution.cluster.slurm)
+        site.update_parameters(**wanted)
         tries = iter(range(1000))
 
         def once() -> str:
