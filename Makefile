@@ -1,5 +1,5 @@
 # make demo: the whole study on built-in data.   make test: the tests.   Each installs what it needs, once.
-# make chaos: 200 faults on the SLURM of slurm-up while it runs a sweep; some 25 minutes, figures in results/chaos/.
+# make chaos: 220 faults on the SLURM of slurm-up while it runs a sweep; some 22 minutes, figures in results/chaos/.
 # make slurm-up, slurm-down: a SLURM for tests/slurm on this machine (Debian, as root); without one they are skipped.
 PYTHON ?= python3
 VENV := .venv
