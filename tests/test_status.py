@@ -122,17 +122,17 @@ def test_without_slurm_results_of_a_cluster_can_be_read(stored, tiny, capsys, mo
 
 def test_costs(stored, tiny, capsys):
     stored.finish(stored.of("pretrain"), ago=600, seconds=60.0, gpus=2.0)
-    stored.finish(stored.of("truth")[:16], ago=300, seconds=90.0)
+    stored.finish(stored.of("truth")[:16], ago=300, seconds=90.0, cpus=4.0)
     stored.fail(stored.of("truth")[16:17], ago=200)
     found = facts(capsys, "status", *tiny)
     assert found["spent"]["gpu_hours"] == pytest.approx(3 * 60 * 2 / 3600)
-    assert found["spent"]["core_hours"] == pytest.approx((16 * 90 + 10) / 3600)
+    assert found["spent"]["core_hours"] == pytest.approx((4 * 16 * 90 + 10) / 3600)
     assert found["left"]["truth"] == {"gpu_hours": 0.0, "core_hours": pytest.approx(15 * 90 / 3600)}
     # 20 units since the first began, 660 s ago.
     assert found["pace"]["units_per_hour"] == pytest.approx(20 * 3600 / 660, rel=0.02)
     assert found["minutes_to_finish"] is None
     out = said(capsys, "status", *tiny)[1]
-    assert "spent: 6.0 GPU-minutes, 24 core-minutes" in out
+    assert "spent: 6.0 GPU-minutes, 1.6 core-hours" in out
     assert "time:" not in out
     assert "pace:" not in out
 

@@ -90,11 +90,12 @@ def _attempts(state: State) -> tuple[Hours, Pace | None]:
     if not (state.records.done or state.records.failed):
         return Hours(), None
     table = state.records.attempted()
-    seconds, gpus, finished = (table[name].to_pylist() for name in ("seconds", "gpus", "finished"))
+    seconds, gpus, cpus, finished = (table[name].to_pylist() for name in ("seconds", "gpus", "cpus", "finished"))
     mine = _of_plan(state, table)
     hours = np.where(mine, np.nan_to_num(np.array(seconds, dtype=float)), 0.0) / 3600
     held = np.nan_to_num(np.array(gpus, dtype=float))
-    return Hours(float((hours * held).sum()), float(hours[held == 0].sum())), _pace(mine, finished, seconds)
+    cores = np.nan_to_num(np.array(cpus, dtype=float), nan=1.0)  # which older records do not tell
+    return Hours(float((hours * held).sum()), float((hours * cores)[held == 0].sum())), _pace(mine, finished, seconds)
 
 
 def _pace(mine: NDArray[np.bool_], finished: list[str], seconds: list[float | None]) -> Pace | None:

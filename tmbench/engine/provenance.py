@@ -58,8 +58,8 @@ def versions() -> dict[str, str]:
     return out
 
 
-def where(gpus: int = 0) -> dict[str, Any]:
-    """What made a record: columns of :mod:`tmbench.engine.records`; ``gpus`` is how many the job holds."""
+def where(gpus: int = 0, cpus: int = 1) -> dict[str, Any]:
+    """What made a record: columns of :mod:`tmbench.engine.records`; of GPUs and cores what the job holds."""
     job, raw_job = job_ids()
     model, gpu_memory = _gpu()
     return {
@@ -68,6 +68,7 @@ def where(gpus: int = 0) -> dict[str, Any]:
         "host": platform.node(),
         "gpu": model,
         "gpus": float(gpus),
+        "cpus": float(cpus),
         "memory_mb": peak_memory_mb(),
         "gpu_memory_mb": gpu_memory,
         "job": job,

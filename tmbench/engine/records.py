@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordWriter", "Records", "now", "row", "set_aside", "write_shard"]
 
-FIRST_READ = (*IDENTITY, "unit", "stage", "value", "failure", "seconds", "gpus")
+FIRST_READ = (*IDENTITY, "unit", "stage", "value", "failure", "seconds", "gpus", "cpus")
 """The columns that are read at once."""
 
 READ_TOGETHER = (("name", "message", "log"), ("name", "key"), ("flags", "details"), ("job", "memory_mb"))

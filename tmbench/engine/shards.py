@@ -40,6 +40,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("host", "string"),
     ("gpu", "string"),  # model of the graphics processor in use, "" on a CPU
     ("gpus", "float64"),  # how many were held for the unit
+    ("cpus", "float64"),  # processor cores, likewise
     ("job", "string"),  # SLURM's id of the job, of an array element ARRAY_INDEX
     ("raw_job", "string"),  # SLURM's id of the element itself
     ("versions", "string"),  # JSON object: Python and the libraries that results depend on
@@ -53,7 +54,7 @@ IDENTITY = ("id", "finished", "run", "status", "measure")
 """What tells a row from all others, in the order by which rows are sorted. An attempt at an id is told by the first
 three: the rows of one attempt have one time."""
 EMPTY: dict[str, Any] = {name: None if kind == "float64" else "" for name, kind in COLUMNS}
-SINCE_2 = frozenset({"gpu_memory_mb", "gpu", "gpus", "job", "raw_job", "versions"})
+SINCE_2 = frozenset({"gpu_memory_mb", "gpu", "gpus", "cpus", "job", "raw_job", "versions"})
 FIRST_COLUMNS = frozenset(EMPTY) - SINCE_2
 """What a shard of any schema version has; what it lacks of the rest is read as empty."""
 

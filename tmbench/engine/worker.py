@@ -65,6 +65,7 @@ class Worker:
         checkpoint_seconds: how often a training saves its state.
         grace_seconds: how long after the site's warning a unit may go on to a point where its state is whole.
         gpus: graphics processors that the job holds.
+        cpus: processor cores, likewise.
         code: the frozen code that it must run; "" where none was frozen.
         perform: the function that does a unit, by reference (tmbench/functions.py).
     """
@@ -81,6 +82,7 @@ class Worker:
     checkpoint_seconds: float = 600.0
     grace_seconds: float = 60.0
     gpus: int = 0
+    cpus: int = 1
     code: str = ""
     perform: str = "tmbench.engine.stages:perform"
 
@@ -243,7 +245,8 @@ class Worker:
     def _where(self, seconds: float | None) -> dict[str, Any]:
         """The provenance that all records of an attempt share."""
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        return {"seconds": seconds, "commit": self.commit, "run": self.run, "finished": finished, **where(self.gpus)}
+        made = {"seconds": seconds, "commit": self.commit, "run": self.run, "finished": finished}
+        return made | where(self.gpus, self.cpus)
 
     def _given_up(self, last: dict[str, Any], left: Sequence[Unit]) -> dict[str, Any]:
         """The record of a chunk that ended before its units."""

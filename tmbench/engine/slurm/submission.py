@@ -174,6 +174,7 @@ class Submission:
                 checkpoint_seconds=60 * cluster.checkpoint_minutes,
                 grace_seconds=cluster.slurm.signal_seconds / 2,
                 gpus=array.resources.gpus,
+                cpus=array.resources.cpus,
                 code=str(frozen.path),
                 perform=self.execution.perform,
             )
