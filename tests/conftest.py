@@ -1,10 +1,14 @@
 """A study small enough for tests: real pretraining, passes, fine-tunings and metrics, in seconds."""
 
 import os
+import signal
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+# Whoever starts the tests in the background may have them ignore Ctrl-C, which the processes that they start inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FILES = {
     "conf/source/tiny_strokes.yaml": """
