@@ -3,7 +3,7 @@
 python benchmarks/scale.py [UNITS]
 
 Wall seconds and peak memory of whole processes, start-up included; the best of three (of one, for the records in
-1,000 shards). The study is the demo with so many seeds; its records are made here, in shards of 100 rows.
+1,000 shards). The study is a sweep file: the demo with so many seeds. Its records are made here, in shards of 100 rows.
 """
 
 import random
@@ -15,8 +15,11 @@ from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import yaml
+
 from tmbench.engine.plans import register
 from tmbench.engine.records import row, write_shard
+from tmbench.folders import shipped
 from tmbench.verb import resolve
 
 SHARD = 100
@@ -96,9 +99,11 @@ def fill(store, units):
 def main(wanted):
     """Print the table."""
     seeds = -(-wanted // 120)  # 10 sources, 6 targets and 2 recipes a seed
-    study = ("sweep=demo", f"seed=[{','.join(map(str, range(seeds)))}]")
-    units = resolve(Namespace(overrides=list(study), config_dir=[])).plan.units
     with tempfile.TemporaryDirectory() as folder:
+        sweep = yaml.safe_load((shipped("sweeps") / "demo.yaml").read_text()) | {"seed": list(range(seeds))}
+        (Path(folder) / "large.yaml").write_text(yaml.safe_dump(sweep))
+        study = (f"sweep={folder}/large.yaml",)
+        units = resolve(Namespace(overrides=list(study), config_dir=[])).plan.units
         store, paths = Path(folder) / "store", (f"paths.store={folder}/store", f"paths.out={folder}/out")
         print(f"{len(units):,} units")
         measured("plan", "plan", *study, *paths)
@@ -108,10 +113,10 @@ def main(wanted):
         shards = len(list((store / "records").iterdir()))
         print(f"{rows:,} records")
         measured(f"status, {shards:,} shards", "status", *study, *paths, times=1)
-        measured("status of the demo's own 308 units, as many", "status", study[0], *paths, times=1)
+        measured("status of the demo's own 308 units, as many", "status", "sweep=demo", *paths, times=1)
         measured("compact", "compact", *paths, times=1)
         measured("status, compacted", "status", *study, *paths)
-        measured("status of the demo's own 308 units, compacted", "status", study[0], *paths)
+        measured("status of the demo's own 308 units, compacted", "status", "sweep=demo", *paths)
         register(store, "demo", " ".join(study), units)
         measured("gc", "gc", *paths, times=1)
 
