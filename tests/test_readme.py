@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from detection_files import annotation, picture, write
 
 from tmbench.cli import VERBS
 from tmbench.cli import main as tmbench
+from tmbench.targets.detection import load
+from tmbench.targets.options import DetectionTarget
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -47,6 +50,26 @@ def test_the_table_of_the_readme_is_aggregated(tmp_path, monkeypatch, capsys):
 def test_the_source_of_the_readme_is_planned(mine, capsys):
     assert tmbench(["plan", *mine, "source=[tiny_strokes,wide_resnet_strokes]", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"]["pretrain"]["total"] == 2
+
+
+def test_the_detection_set_of_the_readme_is_planned_and_loaded(mine, capsys):
+    words = ["sweep=demo_detection", "target=[scenes_shapes,ponds]", "--config-dir", "mine", "--json"]
+    assert tmbench(["plan", *words]) == 0, capsys.readouterr().err
+    assert json.loads(capsys.readouterr().out)["cells"] == 12
+    assert tmbench(["show", "target=ponds", "--config-dir", "mine", "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    categories = [{"id": number, "name": name} for number, name in enumerate(("coot", "duck", "swan"))]
+    for name, numbers in (("train", range(200)), ("test", range(200, 212))):
+        images = [picture(number, folder=Path("data/ponds/images")) for number in numbers]
+        birds = [annotation(number, number, number % 3) for number in numbers]
+        birds[0]["bbox"] = [5, 6, 0, 8]
+        write(Path(f"data/ponds/{name}.json"), images, birds, categories)
+    target = DetectionTarget.model_validate(facts["options"]).located("data")
+    train, test = load(target, "train"), load(target, "test")
+    assert (len(train), train.classes) == (100, ("duck", "swan"))
+    assert len(test) == 8
+    assert "without area" in test.problems[0]
+    assert 20 <= len(load(target, "validation")) <= 34
 
 
 def test_nothing_was_left_to_fill_in():

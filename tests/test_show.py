@@ -136,3 +136,32 @@ def test_listing_the_metrics_imports_nothing_heavy(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "hscore" in done.stdout
     assert done.stderr.split() == []
+
+
+def test_a_recipe_of_a_sweeps_name_is_shown_for_each_task(capsys):
+    pages = facts(capsys, "show", "recipe=full")
+    assert [page["name"] for page in pages] == ["classification/full", "detection/full"]
+    (page,) = facts(capsys, "show", "recipe=detection/full")
+    assert page["options"]["task"] == "detection"
+    code, _, err = said(capsys, "show", "recipe=fulll")
+    assert code == 2
+    assert "no recipe is named 'fulll'" in err
+
+
+def test_an_option_is_shown_as_option_files_are_written(capsys):
+    lines = said(capsys, "show", "recipe=detection/mask_rcnn_vit_50_epochs")[1].splitlines()
+    assert "learning_rates: [8.0e-05]" in lines
+    assert "vit: {window: 14, global_blocks: 4, relative_position: bias, drop_path: 0.1}" in lines
+    assert "every key: tmbench.sources.detection.recipe:DetectionRecipe" in lines
+    assert "rows: image" in said(capsys, "show", "level=image_last")[1].splitlines()
+
+
+def test_a_sweep_is_shown_without_what_it_leaves_empty(capsys):
+    lines = said(capsys, "show", "sweep=vit_detection")[1].splitlines()
+    assert "target: [coco2017]" in lines
+    assert not {"metric: []", "cells: []", "pool_size: null"} & set(lines)
+    assert facts(capsys, "show", "sweep=vit_detection")[0]["options"]["metric"] == []
+
+
+def test_the_overview_is_no_wider_than_a_page(capsys):
+    assert max(map(len, said(capsys, "show")[1].splitlines())) <= 120

@@ -16,11 +16,15 @@ from tmbench.verb import Study, guarded, parser, resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pandas import DataFrame
+
     from tmbench.engine.records import Records
+    from tmbench.engine.state import State
     from tmbench.report import Scene
     from tmbench.stats.bootstrap import Resampling
     from tmbench.stats.cells import Cells
     from tmbench.stats.measures import Measure
+    from tmbench.stats.truths import Runs
     from tmbench.study.cells import Gaps
     from tmbench.study.plan import Plan
 
@@ -52,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tmbench.errors import NothingMatched
 
     plan = study.plan
+    if not plan.sweep.metric and not plan.published:
+        return _truths_alone(study)
     if not plan.compared:
         raise NothingMatched("only baselines are named, and they compete for no win: name a metric beside them.")
     if not plan.setups.total:
@@ -60,18 +66,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(study, plan.tables)
     from tmbench.study.cells import collect
 
-    state = study.state()
+    state = _recorded_state(study)
+    cells, gaps = collect(plan, state.records)
+    code = _report(study, [cells], state.records, gaps)
+    _print_notes(state)
+    return code
+
+
+def _recorded_state(study: Study) -> "State":
+    """The study against its store.
+
+    Raises:
+        NothingMatched: when no truth is there yet.
+    """
+    from tmbench.errors import NothingMatched
+
+    plan, state = study.plan, study.state()
     truths = (batch.ids for batch in plan.units.batches if batch.stage == "truth")
     if all(state.records.done.keys().isdisjoint(ids) for ids in truths):
         raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
     state.check_keys()
-    cells, gaps = collect(plan, state.records)
-    code = _report(study, [cells], state.records, gaps)
+    return state
+
+
+def _print_notes(state: "State") -> None:
     from tmbench.status import notes
 
     for line in notes(state):
         print(line, file=sys.stderr)
+
+
+def _truths_alone(study: Study) -> int:
+    """The report of a study that names no metric: the table of truths, its pictures, how far seeds can be relied on."""
+    from tmbench.report import write_report
+    from tmbench.report.terminal import print_truths
+    from tmbench.report.truths import reliability_table
+    from tmbench.stats.bootstrap import Resampling
+    from tmbench.study.cells import collect
+    from tmbench.study.exclusion import parts
+
+    state = _recorded_state(study)
+    cells, gaps = collect(study.plan, state.records)
+    truths, tables = _truth_tables(study, state.records)
+    tables["reliability"] = reliability_table(parts(study.plan.sweep, cells))
+    resampling = Resampling(0)
+    files = write_report(
+        study.out,
+        (),
+        {},
+        resampling,
+        tables,
+        provenance(study, resampling, state.records),
+        study.plan.sweep.title or study.plan.sweep.name,
+        rebuild=f"tmbench run {study.command} && {_command(study)}",
+        truths=truths,
+    )
+    print_truths(tables["truth"])
+    code = _finish(study, tables, gaps, files, [])
+    _print_notes(state)
     return code
+
+
+def _truth_tables(study: Study, records: "Records") -> "tuple[list[Runs], dict[str, DataFrame]]":
+    """What was recorded of the truths of a sweep that runs, the table of it, and that of its tuning."""
+    from pandas import DataFrame
+
+    from tmbench.report.truths import truth_table
+    from tmbench.study.truths import runs_of
+    from tmbench.study.tuned import tuning_rows
+
+    truths = runs_of(study.plan, records)
+    tables = {"truth": truth_table(truths)}
+    if study.plan.sweep.tuning:
+        tables["tuning"] = DataFrame(tuning_rows(study.plan, records))
+    return truths, tables
 
 
 def _report(
@@ -97,6 +165,8 @@ def _report(
     flags = flag_rows(plan, records) if records else []
     if flags:
         tables["flags"] = DataFrame(flags)
+    truths, of_truth = _truth_tables(study, records) if records else ([], {})
+    tables |= of_truth
     files = write_report(
         study.out,
         scenes,
@@ -106,6 +176,7 @@ def _report(
         provenance(study, resampling, records),
         plan.sweep.title or plan.sweep.name,
         rebuild=_command(study) if plan.published else f"tmbench run {study.command} && {_command(study)}",
+        truths=truths,
     )
     write_cells(study.out / "cells", every)
     print_summary(tables, measures, resampling)
@@ -222,12 +293,21 @@ def _flag_notes(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _undecided(tables: dict[str, Any]) -> list[str]:
+    """A note for each target on which there is nothing to rank."""
+    from tmbench.report.truths import primary, undecided
+
+    return [f"note: {line}" for line in undecided(primary(tables["truth"]))] if "truth" in tables else []
+
+
 def _finish(
     study: Study, tables: dict[str, Any], gaps: "Gaps | None", files: dict[str, Path], flags: list[dict[str, Any]]
 ) -> int:
-    for line in _flag_notes(flags):
+    for line in [*_flag_notes(flags), *_undecided(tables)]:
         print(line, file=sys.stderr)
-    incomplete = int(tables["win_rate"].groupby(["scenario", "recipe", "level"])["missing"].first().sum())
+    incomplete = 0
+    if "win_rate" in tables:
+        incomplete = int(tables["win_rate"].groupby(["scenario", "recipe", "level"])["missing"].first().sum())
     if gaps and (gaps.truths or gaps.scores):
         print(
             f"missing: {gaps.truths} truths and {gaps.scores} scores; they are counted in every table", file=sys.stderr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tmbench.verb import Study, amount, guarded, parser, resolve
 
 if TYPE_CHECKING:
+    from tmbench.engine.records import Records
     from tmbench.engine.state import State
     from tmbench.study.plan import Plan
 
@@ -24,7 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         facts = tables_summary(study.plan)
         print(json.dumps(facts, indent=2) if options.json else tables_text(facts, study))
         return 0
-    facts = summary(study.plan, study.state())
+    from tmbench.study.memory import step_memory
+    from tmbench.study.weights import missing_for
+
+    state = study.state()
+    facts = summary(study.plan, state)
+    facts |= {"gpu_memory": step_memory(study.plan), "missing_weights": missing_for(study.plan, state)}
     print(json.dumps(facts, indent=2) if options.json else text(facts, study))
     return 0
 
@@ -118,6 +124,7 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
         "scenario": plan.sweep.scenario,
         "setups": plan.setups.total,
         "pools": pools,
+        "tuning": _tuning(plan, state.records),
         "measures": list(plan.sweep.measure),
         "sources": len({source for source, _ in plan.cells}),
         "targets": len({target for _, target in plan.cells}),
@@ -137,6 +144,28 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
     }
 
 
+def _tuning(plan: "Plan", records: "Records") -> list[dict[str, Any]]:
+    """Each stage of the tuning: how many points are done, and of which sources the best lies on the edge."""
+    from tmbench.study.tuned import tuning_rows
+
+    rows = tuning_rows(plan, records) if plan.sweep.tuning else []
+    return [
+        {
+            "stage": stage.name,
+            "points": len([row for row in rows if row["stage"] == stage.name and row["state"] != "inherited"]),
+            "done": len([row for row in rows if row["stage"] == stage.name and row["state"] in ("done", "diverged")]),
+            "chosen": [_chosen(row) for row in rows if row["stage"] == stage.name and row["best"] == "yes"],
+        }
+        for stage in plan.sweep.tuning
+    ]
+
+
+def _chosen(row: dict[str, Any]) -> dict[str, Any]:
+    axes = ("learning_rate", "weight_decay", "drop_path")
+    kept = ("source", "target", *axes, "value", "edge", "inherited_from")
+    return {name: row[name] for name in kept if row[name] is not None}
+
+
 def _inapplicable(plan: "Plan") -> dict[str, int]:
     """Metric → number of cells that it cannot score."""
     sources = [source for source, _ in plan.cells]
@@ -148,21 +177,44 @@ def text(facts: dict[str, Any], study: Study) -> str:
     """The plan for people."""
     stages = facts["stages"]
     recipes = ", ".join(f"{count} {name}" for name, count in facts["truths_by_recipe"].items())
+    setups = f"{facts['pools']:,} pools over queries, levels and recipes × {len(facts['measures'])} measures"
+    scored = bool(facts["metrics"])
     lines = [
         f"{facts['sweep']} v{facts['version']} · {facts['scenario'].replace('_', ' ')} · {facts['title']}",
-        f"  setups    {facts['setups']:>9,}   {facts['pools']:,} pools over queries, levels and recipes "
-        f"× {len(facts['measures'])} measures",
+        f"  setups    {facts['setups']:>9,}   {setups if scored else 'no metric is named: truths alone'}",
         f"  └ cells   {facts['cells']:>9,}   {facts['sources']} sources × {facts['targets']} targets{_left_out(facts)}",
         _line("pretrained", stages["pretrain"], "sources that this study trains itself"),
-        _line("passes", stages["features"], "one forward pass a cell, shared by all levels and metrics"),
-        _line("scores", stages["score"], _scores(facts)),
+    ]
+    if scored:
+        lines.append(_line("passes", stages["features"], "one forward pass a cell, shared by all levels and metrics"))
+        lines.append(_line("scores", stages["score"], _scores(facts)))
+    lines += [
         _line("truths", stages["truth"], f"{recipes}; {len(facts['seeds'])} seeds each"),
+        *_tuning_lines(facts),
         f"  left      {amount(facts['minutes_left']):>9}   {_on_workers(facts)}",
     ]
-    if not facts["setups"]:
+    lines += [
+        f"  memory    {one['gb']:>6,.1f} GB   estimated, of a GPU in a training step of recipe={one['recipe']}, "
+        f"at most, on {one['source']}"
+        for one in facts["gpu_memory"]
+    ]
+    if scored and not facts["setups"]:
         lines.append(f"warning: no setup: {study.plan.why_no_setups}")
+    lines += [f"warning: {sentence}" for sentence in facts["missing_weights"]]
     verb = "run" if facts["minutes_left"] else "aggregate"
     return "\n".join([*lines, f"next: tmbench {verb} {study.command}"])
+
+
+def _tuning_lines(facts: dict[str, Any]) -> list[str]:
+    """How far each stage of the tuning is; more points are wanted when their forerunners are done."""
+    lines = []
+    for one in facts["tuning"]:
+        edge = sum(bool(row["edge"]) for row in one["chosen"])
+        said = (
+            f"{one['done']:,} of {one['points']:,} points done; {len(one['chosen'])} of {facts['cells']} cells decided"
+        )
+        lines.append(f"    ├ tuning    {one['stage']}: {said}{f', {edge} with the best on the edge' if edge else ''}")
+    return lines
 
 
 def _on_workers(facts: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """``tmbench run``: do what is missing of a sweep, on this machine or a cluster, and nothing twice."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,30 +35,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.dry_run and cluster.kind != "slurm":
         return _dry_run(study, study.state().to_do(retry))
     if not options.dry_run:
+        _check_weights(study, retry)
         _check_vision(cluster.slurm.python if cluster.kind == "slurm" else "")
     from tmbench.engine.execution import Execution
 
-    units = study.state().units
-    execution = Execution(
-        units, study.store, study.out / "runs", cluster, frozen(study.plan), study.plan.sweep.name
-    )  # fmt: skip
-    if cluster.kind == "slurm":
-        from tmbench.engine.slurm.submission import Submission
-        from tmbench.submitting import on_slurm
+    while True:
+        units = study.state().units
+        execution = Execution(
+            units, study.store, study.out / "runs", cluster, frozen(study.plan), study.plan.sweep.name
+        )  # fmt: skip
+        if cluster.kind == "slurm":
+            from tmbench.engine.slurm.submission import Submission
+            from tmbench.submitting import on_slurm
 
-        report = on_slurm(study, Submission(execution, retry, options.n), options)
-        code = finish(study, report)
-        return 0 if report.submitted and not options.wait and not report.problems else code
-    register(study)
-    return finish(study, execution.start(retry, options.n))
+            report = on_slurm(study, Submission(execution, retry, options.n), options)
+        else:
+            register(study)
+            report = execution.start(retry, options.n)
+        done, study = study, study.after_records()
+        if not _goes_on(done, study, report, options):
+            break
+        print(f"tuning: {len(study.plan.units):,} units are wanted now", file=sys.stderr)
+    code = finish(study, report)
+    return 0 if report.submitted and not options.wait and not report.problems else code
+
+
+def _goes_on(done: Study, study: Study, report: "Report", options: argparse.Namespace) -> bool:
+    """Whether the results of ``done`` have made its tuning want more, and this command shall do that too."""
+    if options.dry_run or options.n or report.problems or (report.submitted and not options.wait):
+        return False
+    return not set(study.plan.units.all_ids()) <= set(done.plan.units.all_ids())
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        import argparse
-
         raise argparse.ArgumentTypeError(f"'{text}' is no number of chunks: give 1 or more")
     return int(text)
+
+
+def _check_weights(study: Study, retry: frozenset[str]) -> None:
+    """Refuse to start while a file of published weights is missing that the work reads."""
+    from tmbench.errors import TmbenchError
+    from tmbench.study.weights import missing_files, missing_for
+
+    # The plan's own look is enough nearly always, and cheaper than the store's.
+    if missing_files(study.plan.options) and (missing := missing_for(study.plan, study.state(), retry)):
+        raise TmbenchError("\n".join([*missing, "Nothing was started."]))
 
 
 def _check_vision(elsewhere: str) -> None:

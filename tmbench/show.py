@@ -3,6 +3,7 @@
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from tmbench.errors import ConfigError, TmbenchError, unknown
 from tmbench.verb import command_line, guarded, parser, resolve
+
+WIDTH = 120
+"""Columns at which lists of names are broken."""
 
 
 @guarded
@@ -39,11 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = kind if kind in kinds else kind.removesuffix("s")
         if kind not in kinds:
             raise unknown("kind", text, [plural(known) for known in kinds], where="show")
-        facts = [describe(kind, name, folders)] if name else _lines(kind, folders)
+        facts = (
+            [describe(kind, full, folders) for full in _meant(kind, name, folders)] if name else _lines(kind, folders)
+        )
         if options.json:
             print(json.dumps(facts, indent=2))
         elif name:
-            print(_page(facts[0]))
+            print("\n\n".join(map(_page, facts)))
             if kind == "metric":
                 print(f"next: tmbench check {command_line(text, folders=options.config_dir)}")
         else:
@@ -92,8 +98,19 @@ def _names(kind: str, folders: Any) -> dict[str, Path]:
     return sweep_files() if kind == "sweep" else folders.names(kind)
 
 
+def _meant(kind: str, name: str, folders: Any) -> list[str]:
+    """The options that ``name`` stands for: of recipes one a task, as in a sweep, where no task is named."""
+    if kind != "recipe" or "/" in name:
+        return [name]
+    return [full for full in sorted(_names(kind, folders)) if full.rpartition("/")[2] == name] or [name]
+
+
 def _overview(found: dict[str, list[str]]) -> str:
-    lines = [f"{kind:<9} {', '.join(names)}" for kind, names in found.items()]
+    indent = " " * 10
+    lines = [
+        textwrap.fill(f"{kind:<9} {', '.join(names)}", WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+        for kind, names in found.items()
+    ]
     return "\n".join([*lines, "next: tmbench show metrics"])
 
 
@@ -201,8 +218,6 @@ def _list(facts: list[dict[str, Any]]) -> str:
 
 
 def _page(facts: dict[str, Any]) -> str:
-    import yaml
-
     lines = [f"{facts['kind']} {facts['name']}   {facts['file']}".rstrip()]
     if facts["kind"] == "metric":
         from tmbench.study.metric_options import text_of
@@ -210,9 +225,41 @@ def _page(facts: dict[str, Any]) -> str:
         lines += text_of(facts)
     if facts.get("about"):
         lines += ["", facts["about"]]
-    if facts["options"]:
-        lines += ["", yaml.safe_dump(facts["options"], sort_keys=False).rstrip()]
+    if options := _said(facts["options"]) if facts["kind"] == "sweep" else facts["options"]:
+        lines += ["", _yaml(options)]
+    if schema := _schema(facts):
+        lines += ["", f"every key: {schema.__module__}:{schema.__name__}"]
     return "\n".join(lines)
+
+
+def _said(content: Any) -> Any:
+    """A sweep's content without the keys that hold nothing."""
+    if isinstance(content, list):
+        return [_said(one) for one in content]
+    if not isinstance(content, dict):
+        return content
+    return {key: _said(value) for key, value in content.items() if value not in (None, [], {})}
+
+
+def _yaml(options: dict[str, Any]) -> str:
+    """``options`` as option files are written: what holds only numbers and words stands on one line."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def serialize(self, node: yaml.Node) -> None:
+            node.flow_style = False  # type: ignore[attr-defined]
+            super().serialize(node)
+
+    text: str = yaml.dump(options, Dumper=Dumper, sort_keys=False, default_flow_style=None, width=WIDTH)
+    return text.rstrip()
+
+
+def _schema(facts: dict[str, Any]) -> type | None:
+    """The schema in which every key of the option is described; None for metrics, whose page says all of it."""
+    from tmbench.study.options import GROUPS
+
+    schema = GROUPS.get(facts["kind"]) if facts["kind"] != "metric" else None
+    return schema.get(facts["options"].get("task", "")) if isinstance(schema, dict) else schema
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import shlex
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,6 +106,14 @@ class Study:
         """Whether the cells stand in tables, so that there is nothing to run."""
         return bool(self.plan.sweep.cells)
 
+    def after_records(self) -> "Study":
+        """This study with what its tuning wants next, after the records of its store."""
+        if not self.plan.sweep.tuning:
+            return self
+        from tmbench.engine.records import Records
+
+        return replace(self, plan=self.plan.after(Records().merge(self.store / "records")))
+
     def state(self) -> "State":
         """The plan against its store, its costs learnt from what is finished."""
         from tmbench.engine.records import Records
@@ -138,7 +146,7 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
         out = _folder("out", str(own["out"]))
     else:
         out = Path(plan.options.paths.out).expanduser().absolute() / plan.sweep.name
-    return Study(plan, store, out, own, command_line(*words, folders=arguments.config_dir))
+    return Study(plan, store, out, own, command_line(*words, folders=arguments.config_dir)).after_records()
 
 
 def store_of(arguments: argparse.Namespace) -> Path:

@@ -9,7 +9,7 @@ from tmbench.sources.network import as_input, fresh
 from tmbench.sources.options import Source
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import LabelledImages, load
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget as Target
 
 FOLDERS = OptionFolders()
 SOURCES = describe_options("source", ["small_resnet_letters", "small_vit_letters", "small_resnet_random"], FOLDERS)

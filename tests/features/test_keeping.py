@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tmbench.features import extract, keep, keeping
+from tmbench.features import extract, keeping
 from tmbench.features.extraction import BATCH, batches
+from tmbench.features.keeping import keep
 from tmbench.identity import Seeds
 from tmbench.metrics import FeatureSet, Moments, names, score_all
 from tmbench.metrics.registry import find_metric
@@ -12,7 +13,7 @@ from tmbench.sources.network import fresh, weight_layers
 from tmbench.sources.options import Source
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import load
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget as Target
 
 FOLDERS = OptionFolders()
 SOURCES = describe_options("source", ["small_resnet_letters", "small_vit_letters"], FOLDERS)

@@ -12,7 +12,7 @@ from tmbench.sources.checkpoints import PartOf, Saved
 from tmbench.sources.network import as_input, weights_of
 from tmbench.sources.options import Input
 from tmbench.sources.pretrain import pretrain
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipe import ClassificationRecipe as Recipe
 from tmbench.sources.small import residual_network
 from tmbench.sources.training import TrainingState, train
 

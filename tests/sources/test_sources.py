@@ -99,8 +99,8 @@ def test_building_leaves_the_callers_random_stream_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_every_shipped_source_takes_images_and_gives_features(name):
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("small_")])
+def test_every_small_source_takes_images_and_gives_features(name):
     option = source(name)
     from tmbench.sources.network import fresh, penultimate
 

@@ -7,9 +7,12 @@ from omegaconf import OmegaConf
 
 from tmbench.errors import ConfigError
 from tmbench.folders import shipped
-from tmbench.study.compose import OptionFolders, compose, compose_settings, describe_options, validated
+from tmbench.sources.options import Source
+from tmbench.sources.recipes import recipe_of
+from tmbench.study.compose import OptionFolders, compose, compose_settings, describe_options, schema_of, validated
 from tmbench.study.options import GROUPS
 from tmbench.study.sweep import Sweep, load_sweep, parse
+from tmbench.targets.options import target_of
 
 
 def demo(**changes):
@@ -23,7 +26,7 @@ def test_every_shipped_option_composes_and_is_valid(group):
     known = folders.names(group)
     assert known
     for name, content in describe_options(group, list(known), folders).items():
-        assert validated(GROUPS[group], content, known[name])
+        assert validated(schema_of(group, content, known[name]), content, known[name])
 
 
 def test_options_composed_together_equal_options_composed_alone():
@@ -41,9 +44,9 @@ def test_options_composed_together_equal_options_composed_alone():
                 "config", overrides=[f"+source={source}", f"+target={target}", f"+recipe/{task}={recipe}"]
             )
             alone = OmegaConf.to_container(config, resolve=True)
-            assert GROUPS["source"].model_validate(alone["source"]) == options.source[source]
-            assert GROUPS["target"].model_validate(alone["target"]) == options.target[target]
-            assert GROUPS["recipe"].model_validate(alone["recipe"][task]) == options.recipe[task, recipe]
+            assert Source.model_validate(alone["source"]) == options.source[source]
+            assert target_of(alone["target"]) == options.target[target]
+            assert recipe_of(alone["recipe"][task]) == options.recipe[task, recipe]
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,13 @@ def test_what_no_pass_gives_is_refused_with_what_does():
     listed = str(problem.value).partition("Metrics for classification: ")[2]
     assert "hscore" in listed
     assert "emms" not in listed
-    with pytest.raises(ConfigError, match=r"metric 'linmse0' serves regression, but target 'digits'"):
+    with pytest.raises(ConfigError, match=r"metric 'linmse0' serves detection and regression, but target 'digits'"):
         plan("metric=[hscore,linmse0]")
+
+
+def test_a_level_that_a_target_has_not_is_refused():
+    with pytest.raises(ConfigError, match=r"level 'local_last' is local, and target 'digits' is a classification data"):
+        plan("level=local_last")
 
 
 def test_own_data_are_those_that_the_study_trains_a_source_on(demo):

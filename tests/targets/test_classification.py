@@ -5,7 +5,7 @@ import pytest
 
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import BadData, LabelledImages, load
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget as Target
 
 SPLITS = ("train", "validation", "test")
 SMALL = {"train": 80, "validation": 60, "test": 100}
@@ -16,7 +16,7 @@ def shipped():
     return describe_options("target", list(folders.names("target")), folders)
 
 
-TARGETS = shipped()
+TARGETS = {name: content for name, content in shipped().items() if content["task"] == "classification"}
 
 
 def target(name, **changes):

@@ -5,11 +5,11 @@ from pydantic import ValidationError
 
 from tmbench.identity import Seeds
 from tmbench.sources.options import Source
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipe import ClassificationRecipe as Recipe
 from tmbench.sources.training import Diverged
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import LabelledImages
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget as Target
 from tmbench.truth import classification
 from tmbench.truth.classification import fine_tune
 
@@ -19,6 +19,7 @@ DIGITS = describe_options("target", ["digits"], FOLDERS)["digits"]
 RECIPES = {
     name.rpartition("/")[2]: content
     for name, content in describe_options("recipe", list(FOLDERS.names("recipe")), FOLDERS).items()
+    if name.startswith("classification/")
 }
 
 

@@ -7,9 +7,9 @@ from cuts import Cut, CutAt, to_the_end
 
 from tmbench.identity import Seeds
 from tmbench.sources.options import Source
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipe import ClassificationRecipe as Recipe
 from tmbench.study.compose import OptionFolders, describe_options
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget as Target
 from tmbench.truth.classification import fine_tune
 
 FOLDERS = OptionFolders()

@@ -8,7 +8,7 @@ from torch import nn
 from tmbench.identity import Seeds
 from tmbench.sources.network import as_input, in_batches, penultimate
 from tmbench.sources.options import Input
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipe import ClassificationRecipe as Recipe
 from tmbench.sources.small import residual_network, vision_transformer
 from tmbench.sources.training import TrainingState, train
 from tmbench.truth.classification import new_head, with_new_head

@@ -17,20 +17,21 @@ from tmbench.engine.records import now, row
 from tmbench.engine.units import Score, Unit
 from tmbench.engine.workbench import Rows, Workbench, failure_row
 from tmbench.errors import ConfigError, TmbenchError
-from tmbench.features import extract, keep
+from tmbench.features import extract, has_place, keep, sample
 from tmbench.features.extraction import has_layer
+from tmbench.features.reading import LOCAL, layer_of
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, canonical
 from tmbench.metrics import FeatureSet, Moments, evaluate
 from tmbench.metrics.registry import metric_of
 from tmbench.sources import build
 from tmbench.sources.network import parameter_count, weight_layers
-from tmbench.sources.options import Source
+from tmbench.sources.options import FileWeights, Source
 from tmbench.sources.pretrain import pretrain
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipes import recipe_of
 from tmbench.targets import LabelledImages, load
-from tmbench.targets.options import Target
-from tmbench.truth.classification import fine_tune
+from tmbench.targets.options import target_of
+from tmbench.truth import fine_tune
 
 # One thread a worker: faster on shared cores, and sums come out in one order, hence results equal bit for bit.
 torch.set_num_threads(1)
@@ -39,6 +40,10 @@ torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 OWN_SAMPLES = 1000
 """At most so many of a source's own training images are read for the metrics that compare them with the target."""
+
+
+Samples = dict[tuple[str, str], FeatureSet]
+"""What metrics see, by ``layer`` and ``rows`` of a score's config."""
 
 
 def perform(unit: Unit, bench: Workbench) -> Rows:
@@ -59,8 +64,8 @@ def _pretrain(unit: Unit, bench: Workbench) -> Rows:
 def _truth(unit: Unit, bench: Workbench) -> Rows:
     checkpoints = bench.checkpoints(unit)  # first, because it measures the time
     source, weights, _ = _source(unit, bench)
-    target = Target.model_validate(unit.config["target"])
-    recipe = Recipe.model_validate(unit.config["recipe"])
+    target = target_of(unit.config["target"])
+    recipe = recipe_of(unit.config["recipe"])
     result = fine_tune(source, weights, target, recipe, Seeds(unit.id), checkpoints)
     return [_done(unit, measure, value, result.details) for measure, value in result.measures.items()]
 
@@ -73,7 +78,7 @@ def _features(unit: Unit, bench: Workbench) -> Rows:
         stored = _pass(unit, bench, stored, wanted)
     kept = {f"kept at {layer}": reads for layer, reads in Content.held_by(stored).layers.items()}
     done = _done(unit, "", None, {"samples": len(stored.arrays["labels"]), **stored.facts, **kept})
-    samples: dict[str, FeatureSet] = {}  # one a layer, so that the metrics share its decompositions
+    samples: Samples = {}  # one a place and kind of row, so that the metrics share its decompositions
     return [done, *(_score(unit, score, stored, samples, bench) for score in owed.values())]
 
 
@@ -91,36 +96,53 @@ def _pass(unit: Unit, bench: Workbench, stored: Artifact | None, wanted: Content
     What is stored already is made again only where a layer lacks something.
     """
     source, weights, facts = _source(unit, bench)
-    network = build(source, weights)
+    network = _network(source, weights, bench)
+    target = target_of(unit.config["target"])
     held = Content.held_by(stored)
     goal = held | Content.planned(unit) | wanted
-    layers = {layer: goal.layers[layer] for layer in sorted(goal.layers) if has_layer(network, layer)}
+    places = {place: goal.layers[place] for place in sorted(goal.layers) if has_place(network, target.task, place)}
     arrays = dict(stored.arrays) if stored else {}
-    if not held.covers(layers) or "labels" not in arrays:
+    if not held.covers(places) or "labels" not in arrays:
         own = {name: array for name, array in arrays.items() if name.startswith("source/")}
-        arrays = keep(network, source, load(Target.model_validate(unit.config["target"]), "train"), layers) | own
-    if own_layers := sorted(layer for layer in goal.own - held.own if has_layer(network, layer)):
-        slot = f"{unit.after} {own_layers}"  # the same for every target of the source
-        arrays |= bench.once("own data", slot, lambda: _own_data(unit, source, network, own_layers))
+        arrays = keep(network, source, target, load(target, "train"), places) | own
+    if own_places := sorted(place for place in goal.own - held.own if has_layer(network, layer_of(place))):
+        slot = f"{unit.after} {own_places}"  # the same for every target of the source
+        arrays |= bench.once("own data", slot, lambda: _own_data(unit, source, network, own_places))
     known = {"size": parameter_count(network), "layers": weight_layers(network)}
     artifact = Artifact(arrays, {name: float(value) for name, value in known.items()} | facts)
     write_artifact(bench.artifact("features", unit.id), artifact.arrays, artifact.facts)
     return artifact
 
 
-def _own_data(unit: Unit, source: Source, network: nn.Module, layers: list[str]) -> dict[str, np.ndarray]:
-    """The features of some of the source's own training images, drawn at random, and their labels."""
-    if source.pretrained_on is None:
+def _network(source: Source, weights: dict[str, np.ndarray] | None, bench: Workbench) -> nn.Module:
+    """The source's network; one that reads a file is built once for all of its passes, which leave it as it was."""
+    if not isinstance(source.weights, FileWeights):
+        return build(source, weights)
+    network: nn.Module = bench.once("network", source.model_dump_json(), lambda: build(source))
+    return network
+
+
+def _own_data(unit: Unit, source: Source, network: nn.Module, places: list[str]) -> dict[str, np.ndarray]:
+    """The features of some of the source's own training images, drawn at random, and their labels.
+
+    They have no boxes: for a place that is read locally, each image is read as a whole at the same layer.
+    """
+    if not source.has_own_data or source.pretrained_on is None:
         return {}
     data = load(source.pretrained_on, "train")
     chosen = Seeds(unit.after).generator("own data").permutation(len(data))[:OWN_SAMPLES]
-    arrays = extract(network, source, LabelledImages(data.images[chosen], data.labels[chosen], data.classes), layers)
-    return {f"{OWN}/{layer}": arrays[f"{ROWS}/{layer}"] for layer in layers} | {OWN_LABELS: arrays["labels"]}
+    arrays = extract(
+        network, source, LabelledImages(data.images[chosen], data.labels[chosen], data.classes), map(layer_of, places)
+    )
+    return {f"{OWN}/{place}": arrays[f"{ROWS}/{layer_of(place)}"] for place in places} | {OWN_LABELS: arrays["labels"]}
 
 
 def _source(unit: Unit, bench: Workbench) -> tuple[Source, dict[str, np.ndarray] | None, dict[str, float]]:
-    """The unit's source, the weights it was pretrained to (None for a random start), and facts of its pretraining."""
+    """The unit's source, the weights it was pretrained to (None for others), and facts of its pretraining."""
     source = Source.model_validate(unit.config["source"])
+    if isinstance(source.weights, FileWeights):
+        told = source.weights.accuracy
+        return source, None, {} if told is None else {"accuracy": told}
     if not unit.after:
         return source, None, {}
     stored: Artifact = bench.once("weights", unit.after, lambda: _weights(unit, bench))
@@ -134,18 +156,16 @@ def _weights(unit: Unit, bench: Workbench) -> Artifact:
         raise CorruptArtifact(f"the weights of {unit.source} are gone; `run` makes them again.") from error
 
 
-def _score(
-    unit: Unit, score: Score, artifact: Artifact, samples: dict[str, FeatureSet], bench: Workbench
-) -> dict[str, Any]:
+def _score(unit: Unit, score: Score, artifact: Artifact, samples: Samples, bench: Workbench) -> dict[str, Any]:
     """One metric at one level; what goes wrong is this score's failure and no other's."""
     start = now()
     identity = {"id": score.id, "stage": "score", "name": score.name, "key": canonical(score.key)}
-    layer = score.config["layer"]
+    slot = score.config["layer"], score.config["rows"]
     try:
-        if layer not in samples:
-            samples[layer] = _sample(unit, layer, artifact)
+        if slot not in samples:
+            samples[slot] = _sample(unit, *slot, artifact)
         metric = metric_of(find_function(score.config["function"]))
-        result = evaluate(metric, samples[layer], score.config["parameters"])
+        result = evaluate(metric, samples[slot], score.config["parameters"])
     except (Exception, SystemExit) as error:  # a user's code may call sys.exit
         log = bench.log(unit, f"{score.name}\n{traceback.format_exc()}")
         return failure_row(unit, error, log, **identity)
@@ -160,17 +180,21 @@ def _score(
     )
 
 
-def _sample(unit: Unit, layer: str, artifact: Artifact) -> FeatureSet:
-    """What metrics see of one layer, "" for those that read no features."""
-    rows, moments = artifact.arrays.get(f"{ROWS}/{layer}"), moments_of(artifact, layer)
-    if layer and rows is None and not moments:
-        raise ConfigError(f"{unit.source} has no layer '{layer}'. Leave that level or that source out of the sweep.")
+def _sample(unit: Unit, place: str, rows: str, artifact: Artifact) -> FeatureSet:
+    """What metrics see at one place, "" for those that read no features."""
+    held = sample(unit.config["target"]["task"], artifact.arrays, place, rows)
+    moments = moments_of(artifact, place)
+    if place and held["features"] is None and not moments:
+        what = "no map to read objects from at layer" if place.startswith(LOCAL) else "no layer"
+        raise ConfigError(
+            f"{unit.source} has {what} '{layer_of(place)}'. Leave that level or that source out of the sweep."
+        )
+    if moments:
+        held = held | dict.fromkeys(("features", "labels", "targets"))
     return FeatureSet(
-        rows,
-        None if moments else artifact.arrays["labels"],
+        **held,
         moments=Moments.from_arrays(moments) if moments else None,
-        logits=artifact.arrays.get("logits"),
-        source=artifact.facts | own_data(artifact, layer),
+        source=artifact.facts | own_data(artifact, place),
         seeds=Seeds(unit.id),
     )
 

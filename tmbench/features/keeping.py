@@ -1,6 +1,6 @@
 """A pass whose features are stored as they are, or only as sums over them while the batches stream by."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from torch import nn
@@ -31,19 +31,31 @@ def keep(network: nn.Module, source: Source, data: LabelledImages, layers: Mappi
     Raises:
         ConfigError: for a layer that the network does not have.
     """
+    return kept(batches(network, source, data, layers), layers, len(data.classes))
+
+
+def kept(parts: Iterable[dict[str, np.ndarray]], reads: Mapping[str, str], classes: int) -> dict[str, np.ndarray]:
+    """The arrays of all batches joined, or the moments of their features.
+
+    Args:
+        parts: the arrays of each batch: ``features/PLACE`` (m, d), ``labels`` and others, which are joined; with
+            ``boxes`` (m, 4) these are the targets of the moments.
+        reads: place → what of its features is kept.
+        classes: how many there may be.
+    """
     rows: dict[str, list[np.ndarray]] = {}
     sums: dict[str, Moments] = {}
-    for batch in batches(network, source, data, layers):
+    for batch in parts:
         for name, array in batch.items():
-            layer = name.removeprefix("features/")
-            reads = layers[layer] if name.startswith("features/") else "rows"
-            by_class = reads == "class_moments"
-            if reads == "rows" or (by_class and not class_moments_fit(len(data.classes), array.shape[1])):
+            place = name.removeprefix("features/")
+            read = reads[place] if name.startswith("features/") else "rows"
+            by_class = read == "class_moments"
+            if read == "rows" or (by_class and not class_moments_fit(classes, array.shape[1])):
                 rows.setdefault(name, []).append(array)
-                continue
-            moments = Moments.of(array, batch["labels"], by_class=by_class)
-            sums[layer] = sums[layer] + moments if layer in sums else moments
-    arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
-    for layer, moments in sums.items():
-        arrays |= {f"moments/{layer}/{name}": array for name, array in moments.arrays().items()}
+            elif len(array):  # a batch of images may show no object
+                moments = Moments.of(array, batch["labels"], batch.get("boxes"), by_class=by_class)
+                sums[place] = sums[place] + moments if place in sums else moments
+    arrays = {name: np.concatenate(several) for name, several in rows.items()}
+    for place, moments in sums.items():
+        arrays |= {f"moments/{place}/{name}": array for name, array in moments.arrays().items()}
     return arrays

@@ -2,26 +2,43 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Level(BaseModel):
-    """A place in the network where one vector an image is read.
+    """A place in the network where features are read, and how.
 
     Attributes:
-        reading: ``global``, the mean over all positions.
+        reading: ``global``, the mean over all positions, one vector an image; ``local``, the mean over ROI-Align's
+            7 × 7 bins, one vector an object, for targets with boxes.
         layer: ``penultimate`` (what the source's head sees), or the dotted name of a module of the network, such as
-            ``stages.1`` or ``blocks.1``.
+            ``stages.1`` or ``blocks.1``; of a detector also ``pyramid`` (by ROI-Align on the map that an object's size
+            calls for; global: the coarsest map but one) and ``pyramid.0`` to ``pyramid.3``.
+        rows: on a target with objects, what counts as a sample of a global reading: each ``object``, with its image's
+            vector, or each ``image``, with the class and box of its largest object.
         title: a few words for people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"title"})
 
-    reading: Literal["global"]
+    reading: Literal["global", "local"]
     layer: str = Field(default="penultimate", min_length=1)
+    rows: Literal["object", "image"] = "object"
     title: str = ""
+
+    @model_validator(mode="after")
+    def _rows_of_global(self) -> "Level":
+        if self.reading == "local" and self.rows != "object":
+            raise ValueError("a local reading has one row an object; rows=image goes with reading=global")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where a pass keeps the features: the layer, or ``local/LAYER``."""
+        return self.layer if self.reading == "global" else f"{self.reading}/{self.layer}"
 
     def key(self) -> dict[str, Any]:
         """What changes the features, as plain JSON values."""
-        return self.model_dump(mode="json", exclude=set(self.NOT_IDENTITY))
+        plain = {"rows"} if self.rows == "object" else set()  # which older keys do not say
+        return self.model_dump(mode="json", exclude=set(self.NOT_IDENTITY) | plain)

@@ -9,7 +9,7 @@ from tmbench.metrics.scores import Score
 
 
 @metric(
-    tasks=("regression",),
+    tasks=("detection", "regression"),
     needs=("features", "targets"),
     reads="moments",
     range=error_range,

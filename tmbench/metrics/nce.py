@@ -22,7 +22,7 @@ def _range(n: int, d: int, classes: int, *, variant: str = "exact", **_: Any) ->
 
 
 @metric(
-    tasks=("classification", "segmentation"),
+    tasks=("classification", "segmentation", "detection"),
     needs=("posteriors", "labels"),
     range=_range,
 )

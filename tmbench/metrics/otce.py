@@ -40,7 +40,7 @@ def _check(*, variant: str, wasserstein_weight: float, entropy_weight: float, **
 
 
 @metric(
-    tasks=("classification", "segmentation"),
+    tasks=("classification", "segmentation", "detection"),
     needs=("features", "labels", "source"),
     facts=("features", "labels"),
     randomised=True,

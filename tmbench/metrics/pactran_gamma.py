@@ -13,7 +13,7 @@ from tmbench.metrics.scores import Score
 
 
 @metric(
-    tasks=("classification", "segmentation"),
+    tasks=("classification", "segmentation", "detection"),
     needs=("posteriors", "labels"),
 )
 def pactran_gamma(

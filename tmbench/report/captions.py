@@ -32,6 +32,13 @@ ABOUT = {
     "common to all metrics, without random starts, one family. Count: its mean size.",
     "reliability": "Whether the candidates differ by more than another seed or test set would change. Ratio: (best − "
     "worst) / deviation between seeds. Reliability: the share of the variance of means that is between candidates.",
+    "truth": "What each source reaches on each target by each recipe: mean and deviation over seeds; its mean less "
+    "that of the supervised and of the random start of its family (to_supervised, to_random) and of the same "
+    "initialisation in the next smaller family (from_smaller); the fewest epochs with which it reaches what the "
+    "supervised start reaches with the most. differ: whether the sources of a target differ beyond the spread of "
+    "seeds (F test of the one-way analysis of variance, p below 0.05).",
+    "tuning": "Each point of the grids by which recipes were tuned, one fine-tuning each, chosen on validation and "
+    "never on test. edge: the axes at an end of which the best point lies, so that a better one may lie beyond.",
     "per_query": "Each measure on the full pool of a query: its candidates that all metrics of the field can score.",
     "per_query_groups": "Each measure on a query, by group of candidates.",
     "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over queries. Where "
@@ -55,6 +62,9 @@ APART = ("win_rate", "means", "counts")
 FIELD = ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy")
 """The tables about the metrics that compete."""
 
+WITHOUT_SETUPS = ("truth", "tuning")
+"""The tables that no setup stands behind."""
+
 MOST_NAMED = 6
 """So many scenarios or fields are spelt out in a caption; of more, the number."""
 
@@ -67,6 +77,9 @@ def captions(scenes: Sequence[Scene], tables: dict[str, DataFrame], resampling: 
     found = {}
     for name, table in tables.items():
         sentences = [f"{TITLES.get(name, name)}.", ABOUT.get(name, "")]
+        if name in WITHOUT_SETUPS or not scenes:
+            found[name] = " ".join(sentence for sentence in sentences if sentence)
+            continue
         sentences += [field] if name in FIELD else []
         sentences += [setups if name in APART else brief, reading, _combined(scenes, table), _absent(name, table)]
         sentences += [intervals] if name in INTERVALS else []
@@ -142,6 +155,8 @@ def interval_name(resampling: Resampling) -> str:
 
 def _setups(scenes: Sequence[Scene], apart: bool = True) -> str:
     """How many setups there are and how many lack a value, over recipes and levels; ``apart``: also by scenario."""
+    if not scenes:
+        return ""
     counted: dict[str, tuple[int, int]] = {}
     for scene in scenes:
         setups, missing = counted.get(scene.cells.scenario, (0, 0))

@@ -1,9 +1,9 @@
 """The columns of the tables: a contract, which README and later papers read by name.
 
-All but ``cells`` begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself what
-varies, or where the row is about all of them. ``kind`` is metric, variant or baseline. ``low`` and ``high`` are the
-interval over queries, empty where there is none; ``setups`` counts what a value is the mean over and ``missing`` what
-was left out of it because a value is missing.
+All but the last three begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself
+what varies, or where the row is about all of them. ``kind`` is metric, variant or baseline. ``low`` and ``high`` are
+the interval over queries, empty where there is none; ``setups`` counts what a value is the mean over and ``missing``
+what was left out of it because a value is missing.
 
 ====================== =================================================================================
 win_rate               metric, kind, strict, split, all, low, high, family_low, family_high, setups, missing
@@ -22,6 +22,8 @@ bounds                 metric, kind, as_loss, lowest, highest, setups, missing
 rank_entropy           of, name, entropy, mean_rank, count
 counts                 what, count, policy
 cells                  target, source, family, size, random_start, truth and its deviation by recipe, scores
+truth                  what ``tmbench.stats.truths.TruthRow`` says of each target, recipe, source and measure
+tuning                 of a sweep that tunes: each point of each grid, its value on validation, which is the best
 ====================== =================================================================================
 """
 
@@ -70,6 +72,7 @@ TITLES = {
     "convergence": "How many setups and queries it takes",
     "by_candidates": "Mean over queries, by group of candidates",
     "reliability": "Reliability of the truth",
+    "truth": "The truths: what each source reaches",
     "per_query": "Each query, full pool",
     "per_query_groups": "Each query, by group of candidates",
     "pooled": "Pooled over queries, beside the mean per query",
@@ -78,6 +81,7 @@ TITLES = {
     "rank_entropy": "Rank entropy",
     "counts": "What was counted",
     "cells": "The cell matrix",
+    "tuning": "Tuning: what was tried, and what was chosen on validation",
     "flags": "Flags: cells on which a score says little",
 }
 """The tables in the order of the page."""

@@ -10,6 +10,7 @@ from tmbench.report.contract import TITLES
 from tmbench.report.findings import counts, doubtful_truths, findings
 from tmbench.report.grids import MOST_SHORT, group_grids, short_grids, table_grid
 from tmbench.report.markup import lower_is_better
+from tmbench.report.truths import truth_counts, truth_findings
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
 
@@ -45,17 +46,18 @@ def render_page(
         lstrip_blocks=True,
     )
     order = [*(name for name in TITLES if name in tables), *(name for name in tables if name not in TITLES)]
-    lower, found = lower_is_better(measures), findings(tables, measures, resampling)
+    lower, found = lower_is_better(measures), findings(tables, measures, resampling) if scenes else []
+    of_truth = truth_findings(tables["truth"]) if "truth" in tables else []
     doubts = doubtful_truths(tables["reliability"])
     return environment.get_template("report.html.j2").render(
         title=title,
-        findings=found[:MOST_SHORT],
+        findings=[*found[:MOST_SHORT], *of_truth],
         more_findings=max(0, len(found) - MOST_SHORT),
-        counts=counts(scenes),
+        counts=counts(scenes) if scenes else truth_counts(tables["truth"]),
         doubts=doubts[:MOST_DOUBTS],
         more_doubts=max(0, len(doubts) - MOST_DOUBTS),
-        short=list(short_grids(tables, found, measures, resampling)),
-        groups=list(group_grids(tables, found, measures)),
+        short=list(short_grids(tables, found, measures, resampling)) if scenes else [],
+        groups=list(group_grids(tables, found, measures)) if scenes else [],
         figures=[(figure, base64.b64encode(figure.svg).decode()) for figure in figures.drawn],
         left_out=figures.left_out,
         tables=[table_grid(name, tables[name], captions[name], lower) for name in order],

@@ -10,6 +10,7 @@ from tmbench.report.captions import independent_queries
 from tmbench.report.comparable import MARK, compared
 from tmbench.report.frames import KEY, column, part_of, parts, shortened
 from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, places, spread, titled
+from tmbench.report.truths import primary
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.measures import Measure
 
@@ -143,3 +144,29 @@ def _caption(
         text += f" ({queries}: too few for an interval)"
     text += "; baselines compete for no win"
     return escape(f"{text}\n{note}" if note else text)
+
+
+def print_truths(truths: DataFrame, console: Console | None = None) -> None:
+    """Print, for each recipe, what each source reaches on each target: mean and deviation over seeds."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or Console()
+    for (recipe, measure), part in parts(primary(truths), ["recipe", "measure"]):
+        table = Table(title=escape(f"recipe {shortened(recipe)} · {measure}"), title_justify="left", box=None)
+        table.add_column("", no_wrap=True)
+        targets = list(dict.fromkeys(part["target"]))[:MOST_TABLES]
+        for target in targets:
+            table.add_column(shortened(target), justify="right")
+        means, sds = (column(part, name, ["source", "target"]) for name in ("mean", "sd"))
+        best = {target: best_of(means[key] for key in means if key[1] == target) for target in targets}
+        for source in dict.fromkeys(part["source"]):
+            cells = [Text(shortened(source, MOST_LETTERS))]
+            for target in targets:
+                mean, sd = means.get((source, target), math.nan), sds.get((source, target), math.nan)
+                spread = "" if math.isnan(sd) else f" ± {brief(sd)}"
+                cells.append(Text(f"{brief(mean)}{spread}", _BEST if mean == best[target] else ""))
+            table.add_row(*cells)
+        print_table(console, table)

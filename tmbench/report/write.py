@@ -13,6 +13,7 @@ from tmbench.files import StoreError, whole_file
 from tmbench.report.tables import Scene
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
+from tmbench.stats.truths import Runs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,6 +31,7 @@ def write_report(
     title: str,
     *,
     rebuild: str = "",
+    truths: Sequence[Runs] = (),
 ) -> dict[str, Path]:
     """Write ``out``/tables, ``out``/figures, ``out``/report.html and ``out``/provenance.json.
 
@@ -39,13 +41,14 @@ def write_report(
 
     Args:
         out: the folder, made where it does not exist.
-        scenes: as given to ``build_tables``.
+        scenes: as given to ``build_tables``; none where a study names no metric.
         measures: as given there.
         resampling: as given there.
         tables: from ``build_tables``, and any of your own.
         provenance: what the results came from, values that JSON has a form for; nested dicts are shown flat.
         title: of the page.
         rebuild: the command that makes all this again, shown on the page.
+        truths: what the table ``truth`` was made from, for its figures.
 
     Returns:
         The files written, by their path inside ``out`` and the page also as ``report``.
@@ -54,13 +57,15 @@ def write_report(
         StoreError: when something cannot be written; it says whether the folder still holds one report or two.
     """
     from tmbench.report.captions import captions
-    from tmbench.report.figures import draw_figures
+    from tmbench.report.figures import Figures, draw_figures
     from tmbench.report.latex import latex_text
     from tmbench.report.markup import csv_text, lower_is_better, markdown_text
     from tmbench.report.page import render_page
+    from tmbench.report.truth_figures import truth_figures
 
     lower, texts = lower_is_better(measures), captions(scenes, tables, resampling)
-    figures = draw_figures(scenes, measures, resampling, tables)
+    figures = draw_figures(scenes, measures, resampling, tables) if scenes else Figures()
+    figures.drawn += truth_figures(truths)
     contents: dict[str, bytes] = {}
     for name, table in tables.items():
         contents[f"tables/{name}.csv"] = csv_text(table).encode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,13 @@ from tmbench.errors import ConfigError
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
 from tmbench.sources import BadWeights
-from tmbench.sources.options import Input, RandomWeights, Source
+from tmbench.sources.options import FileWeights, Input, Pretraining, RandomWeights, Source
 
 BATCH = 256
 """Images of one forward pass when nothing is trained."""
+
+OVERWRITTEN = Seeds("overwritten at once")
+"""Draws what weights from elsewhere then replace."""
 
 
 def device() -> torch.device:
@@ -34,25 +38,73 @@ def place_of(network: nn.Module) -> torch.device:
 def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Module:
     """The network of ``source``, on :func:`device`, in evaluation mode.
 
-    A random source draws its weights from its own seed, so that they are the same wherever it is built.
+    A random source draws its weights from its own seed, so that they are the same wherever it is built. A source that
+    the study pretrained on detection is the detector as a whole.
 
     Args:
         source: the option.
-        weights: what :func:`tmbench.sources.pretrain.pretrain` gave; None for a random source.
+        weights: what :func:`tmbench.sources.pretrain.pretrain` gave; None for a source that it did not make.
 
     Raises:
-        BadWeights: when the weights are missing, not wanted, or not this architecture's.
+        BadWeights: when the weights are missing, not wanted, or not this architecture's; when a file has no head of the
+            classes that the option promises.
     """
-    if isinstance(source.weights, RandomWeights):
-        if weights is not None:
-            raise BadWeights("a source of random weights takes none; give its pretrained sister these.")
-        # The function's place is left out: a user's file may move.
-        key = [source.architecture.parameters, source.architecture.version, source.weights.seed]
-        return fresh(source, Seeds(content_id(["random weights", *key])))
-    if weights is None:
-        raise BadWeights("this source is pretrained by the study, and its weights are not given.")
-    network = fresh(source, Seeds("overwritten at once"))
-    load_weights(network, weights)
+    match source.weights:
+        case RandomWeights(seed=seed):
+            if weights is not None:
+                raise BadWeights("a source of random weights takes none; give its pretrained sister these.")
+            # The function's place is left out: a user's file may move.
+            key = [source.architecture.parameters, source.architecture.version, seed]
+            return fresh(source, Seeds(content_id(["random weights", *key])))
+        case FileWeights() as file:
+            if weights is not None:
+                raise BadWeights("a source of published weights reads its own file; give its pretrained sister these.")
+            return _read_into(fresh(source, OVERWRITTEN), file, head_needed=file.head_classes > 0)
+        case Pretraining(target=target):
+            if weights is None:
+                raise BadWeights("this source is pretrained by the study, and its weights are not given.")
+            network = fresh(source, OVERWRITTEN)
+            if source.detector is not None:
+                from tmbench.sources.detection.detector import detector  # which builds on this module
+
+                network = detector(source, network, source.detector, target.classes, OVERWRITTEN).to(device()).eval()
+            load_weights(network, weights)
+            return network
+
+
+def start_of(source: Source, seeds: Seeds) -> nn.Module:
+    """The network in which the study's pretraining of ``source`` begins: as initialised, or with a file's weights.
+
+    What the file does not hold (a head of the classes at hand, say) is as initialised from ``seeds``.
+
+    Raises:
+        BadWeights: when the file is missing, damaged, or not this architecture's.
+    """
+    network = fresh(source, seeds)
+    return network if source.start is None else _read_into(network, source.start)
+
+
+def published_weights(network: nn.Module) -> dict[str, Any]:
+    """What :func:`build` or :func:`start_of` read from a file into ``network``, for a record; empty without a file.
+
+    Plain JSON values: the file's name and ``sha256``, how many entries were ``loaded``, how many ``left_out`` and why,
+    which stayed ``fresh``, and what became of the ``head``.
+    """
+    return dict(getattr(network, "published_weights", {}))
+
+
+def _read_into(network: nn.Module, file: FileWeights, head_needed: bool = False) -> nn.Module:
+    from tmbench.sources.published import read
+
+    loaded = read(file, network)
+    if head_needed and loaded.report["head"] == "fresh":
+        found = next((reason for reason in loaded.report["left_out"] if reason.startswith("head of")), "no head")
+        raise BadWeights(
+            f"{file.file} has no head of {file.head_classes} classes (it has {found}): correct weights.head_classes; "
+            "0 is for a source without a head."
+        )
+    load_weights(network, loaded.weights)
+    network.published_weights = loaded.summary  # type: ignore[assignment]
     return network
 
 
@@ -95,24 +147,34 @@ def load_weights(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many parameters the network has, its head left out."""
-    head = {id(parameter) for parameter in network.get_classifier().parameters()}  # type: ignore[operator]
-    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) not in head)
+    """How many parameters the network has, its head left out; of a detector, how many its backbone has."""
+    body, heads = _parts(network)
+    head = {id(parameter) for parameter in heads.parameters()}
+    return sum(parameter.numel() for parameter in body.parameters() if id(parameter) not in head)
 
 
 def weight_layers(network: nn.Module) -> int:
-    """How many convolutions and linear maps the network has, its head left out."""
-    head = set(network.get_classifier().modules())  # type: ignore[operator]
+    """How many convolutions and linear maps the network has, its head left out; of a detector, its backbone has."""
+    body, heads = _parts(network)
+    head = set(heads.modules())
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return sum(isinstance(module, kinds) and module not in head for module in network.modules())
+    return sum(isinstance(module, kinds) and module not in head for module in body.modules())
+
+
+def _parts(network: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """What of the network others build on, and what in it (none of a detector's backbone) predicts its classes."""
+    if hasattr(network, "roi_heads"):  # a torchvision detector
+        return network.backbone, nn.Identity()  # type: ignore[return-value]
+    found = network.get_classifier()  # type: ignore[operator]
+    return network, nn.ModuleList(found) if isinstance(found, tuple) else found
 
 
 def as_input(images: np.ndarray, expected: Input) -> Tensor:
     """(n, h, w, 3) uint8 images as the (n, 3, size, size) float32 that the network expects."""
     # In place from here on: a pretraining set in float32 is large enough to be held once only.
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255.0)
-    if pixels.shape[-1] != expected.size:
-        size = (expected.size, expected.size)
+    size = (expected.size, expected.size)
+    if pixels.shape[-2:] != size:
         pixels = nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
     pixels.sub_(torch.tensor(expected.mean).view(1, 3, 1, 1))
     pixels.div_(torch.tensor(expected.std).view(1, 3, 1, 1))

@@ -1,12 +1,14 @@
 """The schema of ``conf/source/NAME.yaml``: an architecture and where its weights come from."""
 
+from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.detection.recipe import DetectionRecipe
+from tmbench.sources.recipes import ON, AnyRecipe
 from tmbench.sources.resources import Resources
-from tmbench.targets.options import Target
+from tmbench.targets.options import AnyTarget, Target
 
 
 class Part(BaseModel):
@@ -49,20 +51,62 @@ class RandomWeights(Part):
         return self.model_dump(mode="json")
 
 
+class FileWeights(Part):
+    """Weights from a file that somebody published, or that the user has; read without unpickling.
+
+    Attributes:
+        file: the file's name, in the folder ``paths.weights``, or its absolute path.
+        layout: whose names and shapes its entries have; see :mod:`tmbench.sources.published`.
+        url: where it is offered, for the message when it is missing.
+        sha256: of the file; the worker refuses another. Without it the file's name and url are what is known of it.
+        head_classes: how many classes the file's head predicts, where the layout keeps it; 0 without a head.
+        accuracy: what its authors report of that head, in 0..1; a baseline ranks by it.
+    """
+
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"file"})
+
+    kind: Literal["file"]
+    file: str = Field(min_length=1)
+    layout: Literal["timm", "torchvision", "torchvision_detection", "moco_v3", "beit", "mae"]
+    url: str = ""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    head_classes: int = Field(default=0, ge=0)
+    accuracy: float | None = Field(default=None, gt=0, le=1)
+
+    def key(self) -> dict[str, Any]:
+        """What changes the weights, as plain JSON values."""
+        name = {} if self.sha256 else {"name": PurePath(self.file).name}
+        return {**self.model_dump(mode="json", exclude=set(self.NOT_IDENTITY)), **name}
+
+
 class Pretraining(Part):
-    """Weights that the study trains itself, from scratch, on a data set of its own."""
+    """Weights that the study trains itself, on a data set of its own.
+
+    Attributes:
+        target: the data set.
+        recipe: how; a detection recipe makes the source a detector.
+        seed: another seed trains another source.
+        start: where it starts; from random weights where null.
+    """
 
     kind: Literal["pretrain"]
-    target: Target
-    recipe: Recipe
+    target: AnyTarget
+    recipe: AnyRecipe
     seed: int = Field(default=0, ge=0)
+    start: FileWeights | None = None
 
     @model_validator(mode="after")
-    def _trains_everything(self) -> "Pretraining":
-        if self.recipe.trainable != "full":
-            raise ValueError("pretraining starts from random weights and needs a recipe with trainable=full")
+    def _fits_together(self) -> "Pretraining":
+        if self.start is None and not self.recipe.trains_everything:
+            raise ValueError("pretraining from random weights needs a recipe with trainable=full")
         if len(self.recipe.learning_rates) != 1:
             raise ValueError("pretraining runs once: give its recipe exactly one learning rate")
+        if not self.recipe.trains_everything and self.recipe.task != "detection":
+            raise ValueError("pretraining trains every weight: give it a recipe with trainable=full")
+        if isinstance(self.recipe, DetectionRecipe) and self.recipe.backend != "torchvision":
+            raise ValueError("detectors are pretrained with backend=torchvision")
+        if ON[self.recipe.task] != self.target.task:
+            raise ValueError(f"a {self.recipe.task} recipe does not train on a {self.target.task} data set")
         return self
 
     def key(self) -> dict[str, Any]:
@@ -72,6 +116,7 @@ class Pretraining(Part):
             "target": self.target.key(),
             "recipe": self.recipe.key(),
             "seed": self.seed,
+            **({"start": self.start.key()} if self.start else {}),
         }
 
 
@@ -81,20 +126,30 @@ class Source(Part):
     Attributes:
         architecture: the network.
         input: what it is fed.
-        weights: random, or pretrained by the study.
+        weights: random, pretrained by the study, or from a file.
         resources: what any work with it needs; a recipe may need more.
         family: sources of one family are not independent (one architecture, say).
+        initialisation: what its weights are the result of (``supervised``, ``mae``), the same word in every family;
+            random weights need none. The table of truths compares sources by it.
+        size: number of parameters, where it is known beforehand; a pass counts them.
         title: a few words for people.
     """
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"family", "resources", "title"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"family", "initialisation", "resources", "size", "title"})
 
     architecture: Architecture
     input: Input
-    weights: Annotated[RandomWeights | Pretraining, Field(discriminator="kind")]
+    weights: Annotated[RandomWeights | Pretraining | FileWeights, Field(discriminator="kind")]
     resources: Resources = Resources()
     family: str = ""
+    initialisation: str = ""
+    size: int = Field(default=0, ge=0)
     title: str = ""
+
+    @property
+    def initialised_by(self) -> str:
+        """Its ``initialisation``; ``random`` for random weights, "" where nobody said."""
+        return self.initialisation or ("random" if isinstance(self.weights, RandomWeights) else "")
 
     @property
     def pretrained_on(self) -> Target | None:
@@ -114,7 +169,50 @@ class Source(Part):
     @property
     def head_classes(self) -> int:
         """How many classes the source's head has; 0 without a head."""
-        return self.weights.target.classes if isinstance(self.weights, Pretraining) else 0
+        match self.weights:
+            case Pretraining(target=target, recipe=recipe) if recipe.task == "classification":
+                return target.classes
+            case FileWeights(head_classes=classes):
+                return classes
+        return 0
+
+    @property
+    def tells_accuracy(self) -> bool:
+        """Whether it is known how well the source's head does on its own data."""
+        if isinstance(self.weights, FileWeights):
+            return self.weights.accuracy is not None
+        return self.has_head
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether the images it was pretrained on are at hand, with a label each."""
+        return self.has_head and self.pretrained_on is not None
+
+    @property
+    def detector(self) -> DetectionRecipe | None:
+        """The recipe of the detector that the study pretrains around the architecture; None for other sources."""
+        recipe = self.weights.recipe if isinstance(self.weights, Pretraining) else None
+        return recipe if isinstance(recipe, DetectionRecipe) else None
+
+    @property
+    def start(self) -> FileWeights | None:
+        """The file that its weights, or the start of its pretraining, are read from."""
+        if isinstance(self.weights, FileWeights):
+            return self.weights
+        return self.weights.start if isinstance(self.weights, Pretraining) else None
+
+    def located(self, weights: str, data: str) -> "Source":
+        """This source with absolute paths: of its file, looked for in ``weights``, and its data set, in ``data``."""
+        update: dict[str, Any] = {}
+        if self.start is not None:
+            path = Path(weights).expanduser().resolve() / self.start.file
+            update["start"] = self.start.model_copy(update={"file": str(path)})
+        if isinstance(self.weights, FileWeights):
+            return self.model_copy(update={"weights": update["start"]})
+        if isinstance(self.weights, Pretraining):
+            update["target"] = self.weights.target.located(data)
+            return self.model_copy(update={"weights": self.weights.model_copy(update=update)})
+        return self
 
     def key(self) -> dict[str, Any]:
         """What changes the network, as plain JSON values."""

@@ -13,19 +13,11 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class Recipe(BaseModel):
-    """How the ground truth is fine-tuned, and how a source is pretrained.
+    """How the ground truth is fine-tuned, and how a source is pretrained: what the schemas of all tasks share.
 
     Attributes:
         task: what it is for.
-        trainable: ``head``, a linear map of the frozen penultimate features; ``full``, every weight.
-        optimizer: AdamW, or SGD with Nesterov momentum 0.9.
-        epochs: passes over the training images.
         learning_rates: the candidates; validation chooses, and pretraining takes exactly one.
-        batch_size: images a step; the last step of an epoch is as large as the others, or one smaller.
-        weight_decay: on matrices and kernels, not on biases and norms.
-        schedule: what the learning rate does after the warm-up.
-        warm_up: share of all steps in which the learning rate rises from 0.
-        augment: ``shift`` moves each image by up to two pixels.
         measure: what the truth is.
         version: raise it when the same values train differently.
         minutes: estimated minutes of one unit on the resources below.
@@ -36,22 +28,50 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"minutes", "resources", "title"})
 
+    task: str
+    learning_rates: tuple[Rate, ...] = Field(min_length=1)
+    measure: str
+    version: int = Field(default=1, ge=1)
+    minutes: float = Field(default=1.0, ge=0)
+    resources: Resources = Resources()
+    title: str = ""
+
+    @property
+    def trains_everything(self) -> bool:
+        """Whether it trains every weight, as pretraining from random weights must."""
+        return True
+
+    def key(self) -> dict[str, Any]:
+        """What changes the result, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.NOT_IDENTITY))
+
+
+class ClassificationRecipe(Recipe):
+    """Training on labelled images.
+
+    Attributes:
+        trainable: ``head``, a linear map of the frozen penultimate features; ``full``, every weight.
+        optimizer: AdamW, or SGD with Nesterov momentum 0.9.
+        epochs: passes over the training images.
+        batch_size: images a step; the last step of an epoch is as large as the others, or one smaller.
+        weight_decay: on matrices and kernels, not on biases and norms.
+        schedule: what the learning rate does after the warm-up.
+        warm_up: share of all steps in which the learning rate rises from 0.
+        augment: ``shift`` moves each image by up to two pixels.
+    """
+
     task: Literal["classification"]
     trainable: Literal["head", "full"]
     optimizer: Literal["adamw", "sgd"] = "adamw"
     epochs: int = Field(ge=1)
-    learning_rates: tuple[Rate, ...] = Field(min_length=1)
     batch_size: int = Field(ge=2)
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warm_up: float = Field(default=0.0, ge=0, lt=1)
     augment: Literal["none", "shift"] = "none"
     measure: Literal["accuracy"] = "accuracy"
-    version: int = Field(default=1, ge=1)
-    minutes: float = Field(default=1.0, ge=0)
-    resources: Resources = Resources()
-    title: str = ""
 
-    def key(self) -> dict[str, Any]:
-        """What changes the result, as plain JSON values."""
-        return self.model_dump(mode="json", exclude=set(self.NOT_IDENTITY))
+    @property
+    def trains_everything(self) -> bool:
+        """Whether it trains every weight, as pretraining from random weights must."""
+        return self.trainable == "full"

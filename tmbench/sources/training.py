@@ -5,7 +5,7 @@ each random draw comes from a stream that the step's number names, and the rest 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from tmbench.errors import TmbenchError
 from tmbench.identity import Seeds, content_id
-from tmbench.sources.checkpoints import FORMAT, UNSAVED, Checkpoints, Saved, prefixed, share
+from tmbench.sources.checkpoints import FORMAT, UNSAVED, Arrays, Checkpoints, Saved, prefixed, share
 from tmbench.sources.network import as_array, drawing, load_weights, place_of, weights_of
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.pretext import PretextRecipe
+from tmbench.sources.recipe import ClassificationRecipe
 
 SHIFT = 2
 """Pixels by which ``augment: shift`` moves an image at most."""
@@ -31,7 +32,7 @@ def train(
     network: nn.Module,
     inputs: Tensor,
     labels: Tensor,
-    recipe: Recipe,
+    recipe: ClassificationRecipe,
     rate: float,
     seeds: Seeds,
     checkpoints: Checkpoints = UNSAVED,
@@ -57,7 +58,7 @@ def train(
         Diverged: as soon as a loss is not finite.
     """
     count = max(1, round(len(labels) / recipe.batch_size))
-    factor = _schedule(recipe, count * recipe.epochs)
+    factor = schedule(count * recipe.epochs, recipe.warm_up, recipe.schedule)
     place = place_of(network)
     state = TrainingState(network, recipe, rate, seeds, len(labels))
     state.resume(checkpoints.saved())
@@ -93,7 +94,14 @@ class TrainingState:
         augment: the epoch's augmentation is drawn from it.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, rate: float, seeds: Seeds, images: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: ClassificationRecipe | PretextRecipe,
+        rate: float,
+        seeds: Seeds,
+        images: int,
+    ) -> None:
         """``network`` before the first step on ``images`` images."""
         self.curve: list[float] = []
         self.steps = 0
@@ -124,12 +132,7 @@ class TrainingState:
 
     def saved(self) -> Saved:
         """The state, copied to the CPU."""
-        moments = {
-            f"{key}/{name}": as_array(value)
-            for name, parameter in self._network.named_parameters()
-            for key, value in self._optimizer.state.get(parameter, {}).items()
-            if isinstance(value, Tensor)
-        }
+        moments = moments_of(self._network, self._optimizer)
         facts = {
             "signature": self._signature,
             "curve": list(self.curve),
@@ -144,13 +147,28 @@ class TrainingState:
         if saved is None or saved.facts.get("signature") != self._signature:
             return
         load_weights(self._network, share(saved.arrays, "network"))
-        parameters = dict(self._network.named_parameters())
-        for path, array in share(saved.arrays, "optimizer").items():
-            key, _, name = path.partition("/")
-            self._optimizer.state[parameters[name]][key] = _laid_out(array, parameters[name])
+        load_moments(self._network, self._optimizer, share(saved.arrays, "optimizer"))
         self.curve = list(saved.facts["curve"])
         self.steps, self._loss = saved.facts["steps"], saved.facts["loss"]
         self.augment.bit_generator.state = saved.facts["augment"]
+
+
+def moments_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> Arrays:
+    """What ``optimizer`` keeps of each parameter of ``network``, as ``KEY/PARAMETER``, copied to the CPU."""
+    return {
+        f"{key}/{name}": as_array(value)
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_moments(network: nn.Module, optimizer: torch.optim.Optimizer, moments: Arrays) -> None:
+    """Give ``optimizer`` what :func:`moments_of` told of it."""
+    parameters = dict(network.named_parameters())
+    for path, array in moments.items():
+        key, _, name = path.partition("/")
+        optimizer.state[parameters[name]][key] = _laid_out(array, parameters[name])
 
 
 def _laid_out(array: np.ndarray, parameter: Tensor) -> Tensor:
@@ -166,24 +184,35 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(dim=1) == labels).double().mean())
 
 
-def _optimizer(network: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: ClassificationRecipe | PretextRecipe, rate: float) -> torch.optim.Optimizer:
     from timm.optim import param_groups_weight_decay
 
     groups = param_groups_weight_decay(network, recipe.weight_decay)
-    if recipe.optimizer == "sgd":
+    if isinstance(recipe, ClassificationRecipe) and recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
-def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """The factor on the learning rate at each step: a linear rise, then a cosine to 0 or a constant."""
-    rise = math.ceil(recipe.warm_up * steps)
+def schedule(
+    steps: int, warm_up: float = 0.0, shape: str = "cosine", milestones: Sequence[float] = ()
+) -> Callable[[int], float]:
+    """The factor on the learning rate at each of ``steps`` steps.
+
+    Args:
+        steps: of the whole training.
+        warm_up: share of all steps in which it rises from 0.
+        shape: what follows: half a ``cosine`` to 0, ``steps``, or ``constant``.
+        milestones: shares of all steps; from each on, ``steps`` divides by ten.
+    """
+    rise = math.ceil(warm_up * steps)
 
     def factor(step: int) -> float:
         if step < rise:
             return (step + 1) / (rise + 1)
-        if recipe.schedule == "constant":
+        if shape == "constant":
             return 1.0
+        if shape == "steps":
+            return 0.1 ** sum(step >= share * steps for share in milestones)
         return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
     return factor

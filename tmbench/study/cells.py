@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from tmbench.engine.batches import Batch
 from tmbench.engine.records import Records
 from tmbench.metrics.registry import Pooled
-from tmbench.sources.options import Source
+from tmbench.sources.options import RandomWeights, Source
 from tmbench.stats.cells import INAPPLICABLE, MISSING, OK, Cells, Combined
 from tmbench.stats.combine import weighted_sum
 from tmbench.study.plan import Plan
-from tmbench.targets.options import Target
+from tmbench.targets.options import ClassificationTarget, Target
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def collect(plan: Plan, records: Records) -> tuple[Cells, Gaps]:
     places = {name: i for i, name in enumerate(targets)}, {name: i for i, name in enumerate(sources)}
     for batch in plan.units.batches:
         cell = places[0].get(batch.target, -1), places[1][batch.source]
-        if batch.stage == "truth":
+        if batch.stage == "truth" and batch.recipe in recipes:  # and no point of a grid
             measure = _measure(plan, batch)
             found = [_number(records.value(id, measure)) for id in batch.ids] if records.done else np.nan
             truth[(recipes.index(batch.recipe), *cell)] = found
@@ -58,7 +58,8 @@ def collect(plan: Plan, records: Records) -> tuple[Cells, Gaps]:
             at = (level, metrics.index(owed.metric), *cell)
             scores[at] = _number(records.value(id))
             state[at] = MISSING if np.isnan(scores[at]) else OK
-    planned = sum(len(batch.ids) for batch in plan.units.batches if batch.stage == "truth")
+    truths = [batch for batch in plan.units.batches if batch.stage == "truth" and batch.recipe in recipes]
+    planned = sum(len(batch.ids) for batch in truths)
     missing_truths = planned - int((~np.isnan(truth)).sum())
     combined = tuple(parts.combined(name, plan.kinds[name]) for name, parts in pooled.items())
     cells = _oriented(plan, metrics, truth, scores, state, combined, present)
@@ -150,7 +151,9 @@ def _oriented(
 def _test_size(plan: Plan, target: Target) -> float:
     """The images behind a truth that is a proportion, whose noise is then binomial; NaN for other truths."""
     measures = {recipe.measure for (task, _), recipe in plan.options.recipe.items() if task == target.task}
-    return float(target.sizes.test) if measures == {"accuracy"} else np.nan
+    if isinstance(target, ClassificationTarget) and measures == {"accuracy"}:
+        return float(target.sizes.test)
+    return np.nan
 
 
 def _measure(plan: Plan, batch: Batch) -> str:
@@ -163,4 +166,4 @@ def _number(value: float | None) -> float:
 
 
 def _is_random(source: Source) -> bool:
-    return source.pretrained_on is None
+    return isinstance(source.weights, RandomWeights)

@@ -3,7 +3,7 @@
 Knows no torch: what a metric needs is declared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tmbench.engine.passes import OWN_DATA
@@ -14,8 +14,14 @@ from tmbench.metrics.registry import Metric, metric_of, offered
 from tmbench.sources.options import Source
 from tmbench.study.compose import Options
 
-OFFERED = {"classification": frozenset({"features", "labels", "posteriors", "source"})}
+OFFERED = {
+    "classification": frozenset({"features", "labels", "posteriors", "source"}),
+    "detection": frozenset({"features", "labels", "targets", "boxes", "image_sizes", "posteriors", "source"}),
+}
 """What the pass over a target of each task gives to metrics."""
+
+READINGS = {"classification": frozenset({"global"}), "detection": frozenset({"global", "local"})}
+"""How features of a target of each task can be read."""
 
 FACTS = frozenset({"size", "layers"})
 """What a pass says of any source; of one with a head it also knows the accuracy."""
@@ -24,12 +30,12 @@ FACTS = frozenset({"size", "layers"})
 def check_options(options: Options) -> None:
     """Refuse parameters that a target's or an architecture's function does not have."""
     for name, target in options.target.items():
-        check_parameters(target.function, target.parameters, 3, str(options.files["target", name]))
+        check_parameters(target.function, target.arguments, 3, str(options.files["target", name]))
     for name, source in options.source.items():
         where = str(options.files["source", name])
         check_parameters(source.architecture.function, source.architecture.parameters, 2, where)
         if source.pretrained_on is not None:
-            check_parameters(source.pretrained_on.function, source.pretrained_on.parameters, 3, where)
+            check_parameters(source.pretrained_on.function, source.pretrained_on.arguments, 3, where)
 
 
 def declared(options: Options, name: str) -> Metric:
@@ -48,7 +54,14 @@ def declared(options: Options, name: str) -> Metric:
 
 
 def check_levels(options: Options, metrics: Mapping[str, Metric]) -> None:
-    """Refuse a metric that reads features where a level of the sweep does not read them as it needs."""
+    """Refuse a level that a target has not, and a metric that reads features as a level of the sweep does not."""
+    for level_name, level in options.level.items():
+        for target_name, target in options.target.items():
+            if level.reading not in READINGS[target.task]:
+                raise ConfigError(
+                    f"level '{level_name}' is {level.reading}, and target '{target_name}' is a {target.task} data set, "
+                    f"whose features are read {' or '.join(sorted(READINGS[target.task]))}. Leave one of them out."
+                )
     for name, metric in metrics.items():
         for level_name, level in options.level.items():
             if "features" in metric.needs_of(options.metric[name].parameters) and level.reading not in metric.levels:
@@ -76,6 +89,17 @@ def check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
             if (target.task, recipe) not in options.recipe:
                 known = [name for task, name in options.recipe if task == target.task]
                 raise unknown(f"recipe for {target.task}", recipe, known, where=f"target {target_name}")
+
+
+def check_detectors(options: Options, cells: Iterable[tuple[str, str]]) -> None:
+    """Refuse sources that are detectors on targets of another task: they have no features but those of regions."""
+    for source, target in cells:
+        task, start = options.target[target].task, options.source[source].start
+        published = start is not None and start.layout == "torchvision_detection"
+        if task != "detection" and (published or options.source[source].detector is not None):
+            raise ConfigError(
+                f"source '{source}' is a detector, and target '{target}' is a {task} data set. Leave one of them out."
+            )
 
 
 def _others(task: str) -> str:
@@ -114,11 +138,12 @@ def check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
 def fits(metric: Metric, parameters: Mapping[str, Any], source: Source) -> bool:
     """Whether a pass of ``source`` can offer all that ``metric`` reads with these parameters.
 
-    A random start has no head, no accuracy and no data of its own; ``check_tasks`` refused what no source offers.
+    A random start has no head, no accuracy and no labelled images of its own, weights from a file have no images;
+    ``check_tasks`` refused what no source offers.
     """
     absent = set() if source.has_head else {"posteriors"}
-    known = FACTS | ({"accuracy"} if source.has_head else set())
-    known |= OWN_DATA if source.pretrained_on is not None else set()
+    known = FACTS | ({"accuracy"} if source.tells_accuracy else set())
+    known |= OWN_DATA if source.has_own_data else set()
     needs = metric.needs_of(parameters)
     return all(offered(fact, known) for fact in metric.facts_of(parameters)) and not any(
         absent.issuperset(need.split("|")) for need in needs

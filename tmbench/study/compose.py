@@ -134,8 +134,18 @@ def compose(
     for entry in wanted:
         group = entry.group.split("/")[0]
         name = (entry.group.removeprefix("recipe/"), entry.name) if group == "recipe" else entry.name
-        found[group][name] = validated(GROUPS[group], entry.content(config), entry.path)
+        content = entry.content(config)
+        found[group][name] = validated(schema_of(group, content, entry.path), content, entry.path)
         raw[entry.group, entry.name] = entry.composed(config)
+    tasks = {target.task for target in found["target"].values()}
+    # Of recipes of one name those for tasks at hand; what serves none of them is refused with words (check_tasks).
+    served = {name for task, name in found["recipe"] if task in tasks}
+    found["recipe"] = {
+        (task, name): recipe for (task, name), recipe in found["recipe"].items() if task in tasks or name not in served
+    }
+    paths = validated(Paths, config["paths"], Path("paths"))
+    found["source"] = {name: source.located(paths.weights, paths.data) for name, source in found["source"].items()}
+    found["target"] = {name: target.located(paths.data) for name, target in found["target"].items()}
     if sweep.pool_size is not None:
         size = sweep.pool_size
         found["pool"] = {f"size_{size}": PoolOption(rule="subsets", size=size, title=f"all subsets of {size}")}
@@ -147,7 +157,7 @@ def compose(
     return Options(
         **found,
         cluster=validated(Cluster, config["cluster"], Path("cluster")),
-        paths=validated(Paths, config["paths"], Path("paths")),
+        paths=paths,
         store=validated(Stored, config["store"], Path("store")),
         files={(entry.group, entry.name): entry.path for entry in wanted},
         raw=raw,
@@ -172,6 +182,23 @@ def validated(model: type[BaseModel], content: Any, path: Path) -> Any:
         return model.model_validate(content)
     except ValidationError as error:
         raise explain(error, model, str(path)) from error
+
+
+def schema_of(group: str, content: Any, path: Path) -> type[BaseModel]:
+    """The schema of a group, or of the task that ``content`` names.
+
+    Raises:
+        ConfigError: for a task that the group does not know.
+    """
+    schema = GROUPS[group]
+    if not isinstance(schema, dict):
+        return schema
+    task = content.get("task") if isinstance(content, dict) else None
+    if task is None:
+        raise ConfigError(f"{path}: the key 'task' is missing; it is one of {', '.join(schema)}.")
+    if task not in schema:
+        raise unknown("task", str(task), schema, where=str(path))
+    return schema[task]
 
 
 def describe_options(group: str, names: Iterable[str], folders: OptionFolders) -> dict[str, dict[str, Any]]:
@@ -219,7 +246,7 @@ def _wanted(sweep: Sweep, folders: OptionFolders, table: str) -> list[_Entry]:
         # Of published tables the axes are names in the table, and only these groups are options.
         names = getattr(sweep, group) if not sweep.cells or group in ("cells", "measure", "pool") else ()
         if group == "recipe":
-            entries += _recipes(names, folders)
+            entries += _recipes(dict.fromkeys((*names, *(stage.recipe for stage in sweep.tuning))), folders)
             continue
         known = folders.names(group)
         for name in names:

@@ -14,9 +14,9 @@ from tmbench.features.options import Level
 from tmbench.functions import check_parameters, find_function
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipes import RECIPES
 from tmbench.study.tables.options import CellsOption
-from tmbench.targets.options import Target
+from tmbench.targets.options import TARGETS
 
 if TYPE_CHECKING:
     from tmbench.stats.measures import Measure
@@ -115,10 +115,12 @@ def _listed(names: list[str]) -> str:
 
 
 class Paths(Option):
-    """Where the store of units and the output of sweeps lie; relative to the working directory."""
+    """Where the store, the output of sweeps, published weights and data of the user's lie."""
 
     store: str
     out: str
+    weights: str
+    data: str
 
 
 class Stored(Option):
@@ -134,14 +136,14 @@ class Stored(Option):
 SETTINGS: dict[str, type[BaseModel]] = {"cluster": Cluster, "paths": Paths, "store": Stored}
 """The settings of the machine: groups of which one option holds for the whole sweep."""
 
-GROUPS: dict[str, type[BaseModel]] = {
+GROUPS: dict[str, type[BaseModel] | dict[str, type[Any]]] = {
     "source": Source,
-    "target": Target,
+    "target": TARGETS,
     "level": Level,
-    "recipe": Recipe,
+    "recipe": RECIPES,
     "metric": MetricOption,
     "measure": MeasureOption,
     "pool": PoolOption,
     "cells": CellsOption,
 }
-"""The axes of a sweep that have option files (``seed`` is the one axis of plain numbers)."""
+"""The axes of a sweep that have option files (``seed`` is the one axis of plain numbers): a schema, or one a task."""

@@ -14,7 +14,7 @@ from tmbench.identity import canonical
 from tmbench.metrics.registry import READS, Metric, Pooled
 from tmbench.sources.options import Source
 from tmbench.stats.cells import Cells
-from tmbench.study.checks import check_levels, check_options, check_tasks, check_twins, declared, fits
+from tmbench.study.checks import check_detectors, check_levels, check_options, check_tasks, check_twins, declared, fits
 from tmbench.study.compose import Options
 from tmbench.study.exclusion import parts
 from tmbench.study.published import FILTERS, Tables, chosen, read_tables, without_scores
@@ -118,6 +118,10 @@ class Plan:
         pools = [name for name in self.options.pool if name != "all"]
         return f"{found}, and pool={','.join(pools)} forms no pool of two or more from them. {add}, or say pool=all."
 
+    def after(self, records: Records) -> "Plan":
+        """This plan with the units that its tuning wants after ``records``; the same plan without a tuning."""
+        return replace(self, units=Units(batches(self, records))) if self.sweep.tuning else self
+
     def estimated(self, minutes: Mapping[tuple[str, str, str], float]) -> "Plan":
         """This plan with better estimates of the units' cost, by their kind (``Batch.kind``)."""
         return replace(self, units=self.units.with_minutes(minutes))
@@ -148,6 +152,7 @@ def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked:
     cells = _included_cells(sweep, options, own)
     if not cells:
         raise NothingMatched(f"sweep {sweep.name}: no (source, target) pair is left after its 'exclude' rules.")
+    check_detectors(options, cells)
     from tmbench.study.cells import collect  # which knows plans
 
     inapplicable = frozenset(
@@ -157,7 +162,9 @@ def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked:
         if not fits(metric, options.metric[m].parameters, source)
     )
     plan = Plan(sweep, options, metrics, cells, Units(()), _no_setups(sweep), inapplicable, own)
-    plan = replace(plan, units=Units(batches(plan)), notes=_kept_rows(plan))
+    plan = replace(plan, units=Units(batches(plan, Records())), notes=_kept_rows(plan))
+    if not sweep.metric:
+        return plan
     scenarios = [Scenario.of(part) for part in parts(sweep, collect(plan, Records())[0])]
     return replace(plan, setups=Setups(scenarios, options.pool, sweep.measure, resolver(sweep, options, {})))
 
@@ -215,7 +222,8 @@ def _is_own(source: Source, target: Target) -> bool:
 
 
 def _data_set(target: Target) -> str:
-    return canonical(portable([target.function, target.parameters, target.seed, target.version]))
+    key = target.key()
+    return canonical(portable([key.get(name) for name in ("function", "parameters", "folder", "seed", "version")]))
 
 
 def _own(options: Options) -> tuple[tuple[str, str], ...]:
@@ -230,7 +238,8 @@ def _own(options: Options) -> tuple[tuple[str, str], ...]:
 
 def _included_cells(sweep: Sweep, options: Options, own: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The pairs of which any combination with a recipe and a level is left."""
-    combinations = [{"scenario": sweep.name, "recipe": r, "level": v} for r in sweep.recipe for v in sweep.level]
+    levels = sweep.level or ("",)
+    combinations = [{"scenario": sweep.name, "recipe": r, "level": v} for r in sweep.recipe for v in levels]
     return tuple(
         (s, t)
         for t in options.target

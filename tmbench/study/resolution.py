@@ -44,6 +44,7 @@ def resolver(sweep: Sweep, options: Options, origins: Mapping[str, str]) -> Call
             key["content"] = content(origins[setup.scenario])
         else:
             overrides, config, key = _of_options(options, setup)
+            key |= {"tuning": [stage.model_dump(mode="json") for stage in sweep.tuning]} if sweep.tuning else {}
         overrides = [
             *overrides,
             f"+measure={setup.measure}",

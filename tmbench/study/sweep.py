@@ -12,11 +12,14 @@ from pydantic_core import PydanticCustomError
 from tmbench.errors import ConfigError, unknown
 from tmbench.folders import shipped
 from tmbench.study.options import GROUPS, SETTINGS, Option
+from tmbench.study.tuning import Stage
 from tmbench.study.validation import explain
 
 AXES = (*GROUPS, "seed")
-WORK = ("source", "target", "level", "recipe", "metric", "seed")
-"""The axes that a sweep which runs must name; for published tables they are filters."""
+WORK = ("source", "target", "recipe", "seed")
+"""The axes that a sweep which runs must name; for published tables they are filters, and so are level and metric."""
+SCORING = ("level", "metric", "measure")
+"""What a sweep names all of, or nothing: then it compares truths alone."""
 OF_AGGREGATE = ("bootstrap", "out")
 """Keys that a verb which has no use for them passes over, so that one line of overrides serves every verb."""
 EXCLUDABLE = ("scenario", "source", "target", "recipe", "level")
@@ -27,6 +30,7 @@ class Sweep(Option):
 
     It either runs (source, target, level, recipe, metric, seed) or reads published tables (``cells``); then the axes
     are those of the tables, and what is named here of source, target, level, recipe and metric is a choice of them.
+    A sweep that runs may name no level, metric, measure and pool: it then has truths and no setup.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -40,12 +44,14 @@ class Sweep(Option):
     level: tuple[str, ...] = Field(default=(), validate_default=True)
     recipe: tuple[str, ...] = Field(default=(), validate_default=True)
     metric: tuple[str, ...] = Field(default=(), validate_default=True)
-    measure: tuple[str, ...] = Field(min_length=1)
+    measure: tuple[str, ...] = Field(default=(), validate_default=True)
     pool_size: int | None = Field(default=None, ge=2)
     """All subsets of this size, in place of ``pool``."""
     pool: tuple[str, ...] = Field(default=(), validate_default=True)
     seed: tuple[int, ...] = Field(default=(), validate_default=True)
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
+    tuning: tuple[Stage, ...] = Field(default=(), validate_default=True)
+    """Stages in whose grids each source's recipe is tuned on each target; the truths are those of what they chose."""
 
     @field_validator(*AXES, mode="before")
     @classmethod
@@ -70,9 +76,34 @@ class Sweep(Option):
             raise PydanticCustomError("axis", "name one or more, or say 'cells' for a sweep of published tables")
         return value
 
+    @field_validator(*SCORING)
+    @classmethod
+    def _all_or_none(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("cells"):
+            if not value and info.field_name == "measure":
+                raise PydanticCustomError("axis", "name at least one measure")
+            return value
+        asked = bool(info.data.get("level"))
+        if info.field_name != "level" and bool(value) != asked and "level" in info.data:
+            said = "name one or more, for a level is named" if asked else "nothing is scored without a level: name one"
+            raise PydanticCustomError("axis", "{said}", {"said": said})
+        return value
+
+    @field_validator("tuning")
+    @classmethod
+    def _of_what_runs(cls, value: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
+        names = [stage.name for stage in value]
+        if value and info.data.get("cells"):
+            raise PydanticCustomError("axis", "published truths are not tuned")
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("axis", "two stages have one name")
+        return value
+
     @field_validator("pool")
     @classmethod
     def _pool_or_size(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not info.data.get("cells") and not info.data.get("level"):
+            return value
         if "pool_size" in info.data and bool(value) == bool(info.data["pool_size"]):
             which = "both pool and pool_size are given" if value else "neither pool nor pool_size is given"
             raise PydanticCustomError("axis", "{which}; give one of them", {"which": which})

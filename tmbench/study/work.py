@@ -1,32 +1,42 @@
 """The work of a study: the units that give its cells their truths and scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tmbench.engine.batches import Batch, Owed
 from tmbench.engine.passes import is_own, more_read
+from tmbench.engine.records import Records
 from tmbench.engine.units import VERSIONS, key_id, pretrain_key
 from tmbench.functions import portable
 from tmbench.identity import OpenKey
 from tmbench.metrics.registry import READS
 from tmbench.sources.options import Pretraining, Source
+from tmbench.sources.recipe import Recipe
+from tmbench.study.tuned import tuned_truths
+from tmbench.study.tuning import Setting, Stage, applied
 from tmbench.targets.options import Target
 
 if TYPE_CHECKING:
     from tmbench.study.plan import Plan
 
 
-def batches(plan: "Plan") -> Iterator[Batch]:
-    """All work of the plan's cells, pretraining first."""
+def batches(plan: "Plan", records: Records) -> Iterator[Batch]:
+    """All work of the plan's cells, pretraining first; of a sweep that tunes, as far as ``records`` have come."""
     sources = {name: _SourceParts(name, plan.options.source[name]) for name, _ in plan.cells}
     targets = {name: _TargetParts(name, plan.options.target[name]) for _, name in plan.cells}
     for source in sources.values():
         yield from source.pretraining()
     cells = [(sources[source], targets[target]) for source, target in plan.cells]
-    yield from _passes(plan, cells)
-    yield from _truths(plan, cells)
+    if plan.sweep.metric:
+        yield from _passes(plan, cells)
+    truths = TruthWork(plan, sources, targets)
+    if plan.sweep.tuning:
+        yield from tuned_truths(plan, records, truths)
+        return
+    for cell in plan.cells:
+        yield from truths.final(*cell, {})
 
 
 class _SourceParts:
@@ -95,39 +105,74 @@ def _passes(plan: "Plan", cells: Cells) -> Iterator[Batch]:
         )
 
 
-def _truths(plan: "Plan", cells: Cells) -> Iterator[Batch]:
-    """One unit for each cell, recipe and seed: a fine-tuning."""
-    recipes = {place: (portable(r.key()), r.model_dump(mode="json")) for place, r in plan.options.recipe.items()}
-    seeds = plan.sweep.seed
-    spelled = [str(seed) for seed in seeds]
-    for source, target in cells:
+class TruthWork:
+    """Fine-tunings: one unit for each cell, recipe and seed."""
+
+    def __init__(self, plan: "Plan", sources: Mapping[str, _SourceParts], targets: Mapping[str, _TargetParts]) -> None:
+        """Make those of ``plan``, with the parts that its sources and targets share."""
+        self._plan, self._sources, self._targets = plan, sources, targets
+        self._levels = plan.sweep.level or ("",)
+        recipes = plan.options.recipe.items()
+        self._recipes = {place: (portable(r.key()), r.model_dump(mode="json")) for place, r in recipes}
+
+    def final(self, source: str, target: str, chosen: Setting) -> Iterator[Batch]:
+        """The truths of a cell by the sweep's recipes, with the values that a tuning has ``chosen``."""
+        plan = self._plan
         for name in plan.sweep.recipe:
-            if not any(_included(plan, source.name, target.name, name, level) for level in plan.sweep.level):
+            if not any(_included(plan, source, target, name, level) for level in self._levels):
                 continue
-            recipe = plan.options.recipe[target.target.task, name]
-            recipe_key, recipe_config = recipes[target.target.task, name]
-            key = {
-                "stage": "truth",
-                "version": VERSIONS["truth"],
-                "source": source.key,
-                "target": target.key,
-                "recipe": recipe_key,
-            }
-            ids = map(OpenKey(key, "seed").id, spelled)
-            yield Batch(
-                "truth",
-                f"{source.name} → {target.name}  recipe={name}",
-                key,
-                {"source": source.config, "target": target.config, "recipe": recipe_config},
-                tuple(ids),
-                source.name,
-                target.name,
-                name,
-                minutes=recipe.minutes,
-                resources=source.source.resources | recipe.resources,
-                after=source.after,
-                seeds=seeds,
-            )
+            place = self._targets[target].target.task, name
+            recipe = applied(plan.options.recipe[place], chosen) if chosen else plan.options.recipe[place]
+            parts = None if chosen else self._recipes[place]
+            yield self._batch(source, target, name, recipe, plan.sweep.seed, f"recipe={name}", parts)
+
+    def tuning(self, source: str, target: str, stage: Stage, recipe: Recipe, point: Setting) -> Batch:
+        """One point of a stage's grid, with the sweep's first seed."""
+        said = " ".join(f"{axis}={value:g}" for axis, value in point.items())
+        name = f"{stage.recipe} ({stage.name})"
+        return self._batch(source, target, name, recipe, self._plan.sweep.seed[:1], f"recipe={name} {said}")
+
+    def _batch(
+        self,
+        source_name: str,
+        target_name: str,
+        name: str,
+        recipe: Recipe,
+        seeds: tuple[int, ...],
+        said: str,
+        parts: tuple[Any, dict[str, Any]] | None = None,
+    ) -> Batch:
+        """``parts`` are the recipe's key and config, where they are made already."""
+        source, target = self._sources[source_name], self._targets[target_name]
+        recipe_key, recipe_config = parts or (portable(recipe.key()), recipe.model_dump(mode="json"))
+        key = {
+            "stage": "truth",
+            "version": VERSIONS["truth"],
+            "source": source.key,
+            "target": target.key,
+            "recipe": recipe_key,
+        }
+        return Batch(
+            "truth",
+            f"{source.name} → {target.name}  {said}",
+            key,
+            {"source": source.config, "target": target.config, "recipe": recipe_config},
+            tuple(map(OpenKey(key, "seed").id, [str(seed) for seed in seeds])),
+            source.name,
+            target.name,
+            name,
+            minutes=recipe.minutes,
+            resources=source.source.resources | recipe.resources,
+            after=source.after,
+            seeds=seeds,
+        )
+
+
+def truth_work(plan: "Plan") -> TruthWork:
+    """The fine-tunings of a plan."""
+    sources = {name: _SourceParts(name, plan.options.source[name]) for name, _ in plan.cells}
+    targets = {name: _TargetParts(name, plan.options.target[name]) for _, name in plan.cells}
+    return TruthWork(plan, sources, targets)
 
 
 @dataclass(frozen=True)
@@ -176,19 +221,21 @@ def _owed(plan: "Plan", level_name: str, metric_name: str) -> Owed:
         "function": option.function,
         "parameters": dict(option.parameters),
         "layer": "",
+        "rows": "object",
         "reads": metric.reads_of(option.parameters),
         "facts": sorted(facts),
     }
     # What reads no features does not depend on where they are read.
     if "features" in metric.needs_of(option.parameters) or any(map(is_own, facts)):
         key["level"] = level.key()
-        config["layer"] = level.layer
+        config["layer"] = level.place
+        config["rows"] = level.rows
     return Owed(level_name, metric_name, portable(key), config)
 
 
 def _kept(plan: "Plan", scores: Sequence[Owed]) -> dict[str, str]:
     asked = READS[0] if plan.options.store.features == "moments" else READS[-1]
-    kept = {level.layer: asked for level in sorted(plan.options.level.values(), key=lambda level: level.layer)}
+    kept = {level.place: asked for level in sorted(plan.options.level.values(), key=lambda level: level.place)}
     for score in scores:
         if layer := score.config["layer"]:
             kept[layer] = more_read(kept[layer], score.config["reads"])

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmbench.errors import TmbenchError
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
-from tmbench.targets.options import Split, Target
-
-
-class BadData(TmbenchError):
-    """A target's function returned something that cannot be trained on or scored."""
+from tmbench.targets.bad_data import BadData
+from tmbench.targets.options import ClassificationTarget, Split
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class LabelledImages:
         return len(self.labels)
 
 
-def load(target: Target, split: Split) -> LabelledImages:
+def load(target: ClassificationTarget, split: Split) -> LabelledImages:
     """One split of ``target``, checked.
 
     The random streams depend on the target's seed and parameters alone: neither the sizes of the splits nor where
@@ -49,7 +45,7 @@ def load(target: Target, split: Split) -> LabelledImages:
     return data
 
 
-def _check(data: object, target: Target, split: str, size: int) -> None:
+def _check(data: object, target: ClassificationTarget, split: str, size: int) -> None:
     """Hold ``data`` to what ``target`` declares."""
     place = f"{target.function}, split '{split}'"
     if not isinstance(data, LabelledImages):

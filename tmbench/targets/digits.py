@@ -27,14 +27,14 @@ def digits(split: str, size: int, seeds: Seeds, image_size: int = 32, noise: flo
             raise BadData(f"digits: split '{split}' has {len(fold)} images of {label}; {wanted} were asked for.")
         chosen.append(fold[:wanted])
     order = seeds.generator(f"order {split}").permutation(np.concatenate(chosen))
-    grey = _enlarge(source.images[order].astype(np.float32) / 16.0, image_size)
+    grey = enlarge(source.images[order].astype(np.float32) / 16.0, image_size)
     if noise:
         grey = grey + seeds.generator(f"noise {split}").normal(0.0, noise, grey.shape)
     images = np.repeat((np.clip(grey, 0, 1) * 255 + 0.5).astype(np.uint8)[..., None], 3, axis=3)
     return LabelledImages(images, source.target[order].astype(np.int64), tuple("0123456789"))
 
 
-def _enlarge(images: np.ndarray, size: int) -> np.ndarray:
+def enlarge(images: np.ndarray, size: int) -> np.ndarray:
     """Bilinear interpolation of (n, h, h) to (n, size, size), pixel centres aligned."""
     old = images.shape[1]
     place = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)

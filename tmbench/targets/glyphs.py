@@ -44,7 +44,7 @@ def characters(
 
     def draw(part: np.ndarray) -> np.ndarray:
         face = generator.integers(len(faces), size=len(part))
-        tiles = _tiles(tuple(faces), letters)[face, part]
+        tiles = tiles_of(tuple(faces), letters)[face, part]
         mask = _warp(tiles, image_size, generator, turn)
         return paint(mask, generator, noise=noise, clutter=clutter)
 
@@ -52,7 +52,7 @@ def characters(
 
 
 @cache
-def _tiles(faces: tuple[str, ...], letters: str) -> np.ndarray:
+def tiles_of(faces: tuple[str, ...], letters: str) -> np.ndarray:
     """(faces, letters, TILE, TILE) float32 coverage of each character, its ink centred."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
@@ -93,11 +93,11 @@ def _warp(tiles: np.ndarray, size: int, generator: np.random.Generator, turn: fl
             u + bend[part, 0, None, None] * np.sin(3 * v + phase[part, 0, None, None]),
             v + bend[part, 1, None, None] * np.sin(3 * u + phase[part, 1, None, None]),
         )
-        out[part] = _sample(tiles[part], u, v)
+        out[part] = sample(tiles[part], u, v)
     return out
 
 
-def _sample(tiles: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def sample(tiles: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The tiles' bilinear values at (u, v) on axes from -1 to 1; 0 outside."""
     across = (u + 1) * (TILE / 2) - 0.5
     down = (v + 1) * (TILE / 2) - 0.5

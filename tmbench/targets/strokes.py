@@ -49,11 +49,16 @@ def strokes(
         turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1) * scale
         control = np.einsum("nij,npkj->npki", turned.reshape(n, 2, 2), control)
         control += generator.uniform(-0.15, 0.15, (n, 1, 1, 2))
-        t = np.linspace(0.0, 1.0, POINTS)
-        weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
-        points = np.einsum("tk,npkj->nptj", weights, control).reshape(n, pens * POINTS, 2)
+        points = along_curves(control, POINTS)
         width = generator.uniform(0.06, 0.14, (n, 1, 1)).astype(np.float32)
         mask = soft_edge(distance_to_points(points, image_size) - width, image_size)
         return paint(mask, generator, noise=noise, clutter=clutter)
 
     return LabelledImages(in_parts(labels, draw), labels, tuple(f"sign {i}" for i in range(classes)))
+
+
+def along_curves(control: np.ndarray, count: int) -> np.ndarray:
+    """(n, pens * count, 2): points along quadratic Bézier curves of the control points (n, pens, 3, 2)."""
+    t = np.linspace(0.0, 1.0, count)
+    weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
+    return np.einsum("tk,npkj->nptj", weights, control).reshape(len(control), -1, 2)

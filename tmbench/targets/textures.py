@@ -39,7 +39,7 @@ def textures(
 
     def draw(part: np.ndarray) -> np.ndarray:
         grey = spectra.fields(part, generator, image_size, turn)
-        return to_uint8(_coloured(grey, generator), generator, noise)
+        return to_uint8(coloured(grey, generator), generator, noise)
 
     return LabelledImages(in_parts(labels, draw), labels, _names(classes))
 
@@ -67,8 +67,8 @@ def fabrics(
     def draw(part: np.ndarray) -> np.ndarray:
         n = len(part)
         other = (part + generator.integers(1, classes, n)) % classes
-        front = _coloured(spectra.fields(part, generator, image_size, turn), generator)
-        ground = _coloured(spectra.fields(other, generator, image_size, turn), generator)
+        front = coloured(spectra.fields(part, generator, image_size, turn), generator)
+        ground = coloured(spectra.fields(other, generator, image_size, turn), generator)
         mask = draw_outlines(
             outlines[generator.integers(len(outlines), size=n)],
             generator.uniform(-0.15, 0.15, (n, 2)),
@@ -119,7 +119,7 @@ class Spectra:
         return kinds[self.bend[labels], np.arange(n)]
 
 
-def _coloured(grey: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def coloured(grey: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """(n, h, w, 3) float32: the grey values as swings about a random colour, of a random sign."""
     n = len(grey)
     middle = generator.uniform(0.35, 0.65, (n, 1, 1, 3))

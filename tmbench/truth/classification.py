@@ -22,31 +22,18 @@ from tmbench.sources.network import (
     weights_of,
 )
 from tmbench.sources.options import Source
-from tmbench.sources.recipe import Recipe
+from tmbench.sources.recipe import ClassificationRecipe
 from tmbench.sources.training import Diverged, accuracy, train
-from tmbench.targets import load
-from tmbench.targets.options import Split, Target
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What fine-tuning reached.
-
-    Attributes:
-        measures: ``accuracy`` on the test split, and ``validation_accuracy`` of the chosen learning rate.
-        details: ``learning_rate``, the chosen one; ``rates``, one dict a learning rate with ``learning_rate``,
-            ``validation_accuracy`` and ``loss`` (one value an epoch), or ``diverged`` with the reason.
-    """
-
-    measures: dict[str, float]
-    details: dict[str, Any] = field(default_factory=dict)
+from tmbench.targets.classification import load
+from tmbench.targets.options import ClassificationTarget, Split
+from tmbench.truth import Truth
 
 
 def fine_tune(
     source: Source,
     weights: dict[str, np.ndarray] | None,
-    target: Target,
-    recipe: Recipe,
+    target: ClassificationTarget,
+    recipe: ClassificationRecipe,
     seeds: Seeds,
     checkpoints: Checkpoints = UNSAVED,
 ) -> Truth:
@@ -62,6 +49,11 @@ def fine_tune(
         recipe: the recipe's option.
         seeds: draws the new head, the order of the batches and the augmentation.
         checkpoints: where the search goes on from, and is saved together with the training in progress.
+
+    Returns:
+        Measures ``accuracy`` on the test split, and ``validation_accuracy`` of the chosen learning rate. Details
+        ``learning_rate``, the chosen one; ``rates``, one dict a learning rate with ``learning_rate``,
+        ``validation_accuracy`` and ``loss`` (one value an epoch), or ``diverged`` with the reason.
 
     Raises:
         Diverged: when the loss becomes infinite or NaN at every learning rate.
@@ -169,7 +161,11 @@ def with_new_head(network: nn.Module, classes: int, seeds: Seeds) -> nn.Module:
 
 
 def _prepared(
-    source: Source, weights: dict[str, np.ndarray] | None, target: Target, recipe: Recipe, split: Split
+    source: Source,
+    weights: dict[str, np.ndarray] | None,
+    target: ClassificationTarget,
+    recipe: ClassificationRecipe,
+    split: Split,
 ) -> tuple[Tensor, Tensor]:
     """What is trained on: the network's input, or for ``head`` the frozen features, computed once; and labels."""
     data = load(target, split)

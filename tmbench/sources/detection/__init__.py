@@ -1,0 +1,1 @@
+"""Detectors: backbones with pyramids, torchvision's two-stage heads, their training and evaluation."""

@@ -1,0 +1,210 @@
+"""COCO JSON: boxes, polygons, run-length masks and crowd regions (Lin et al., ECCV 2014; cocodataset.org/#format-data).
+
+The file is read here: the COCO class of pycocotools prints, trusts what it reads and keeps a second index of it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tmbench.identity import Seeds
+from tmbench.targets.annotations import Annotation, Picture, existing_file, existing_folder, set_of, share_of, source_of
+from tmbench.targets.bad_data import BadData
+from tmbench.targets.detection import DetectionImages
+
+Outline = tuple[tuple[tuple[str, str], ...], frozenset[str]]
+"""The categories' ids and names, and the images' file names."""
+
+
+def coco(
+    split: str,
+    size: int | None,
+    seeds: Seeds,
+    *,
+    annotations: Mapping[str, str],
+    images: Mapping[str, str] | str,
+    folder: str = "",
+    validation_share: float = 0.0,
+    test_share: float = 0.0,
+    masks: bool = True,
+) -> DetectionImages:
+    """Images with objects from COCO JSON files.
+
+    Classes are the file's categories in the order of their ids, which may have gaps. Masks are read where any
+    object of the file has one; then every object must.
+
+    Args:
+        split: which images.
+        size: how many will be used; all are given, and ``load`` draws.
+        seeds: draws the shares.
+        annotations: the JSON file of each split that has one, in ``folder``.
+        images: the folder of each split's images, or one folder for all, in ``folder``.
+        folder: of the set; without it paths are relative to the working directory.
+        validation_share: the share of the train file's images that are the validation split, where it has no file.
+        test_share: the same for the test split.
+        masks: False to leave masks unread, for boxes alone.
+
+    Raises:
+        BadData: for a missing file or folder, a file that is no COCO JSON, files with different categories, and
+            images that are in two splits' files.
+        ConfigError: for a split with neither file nor share.
+    """
+    annotations = {name: str(Path(folder).expanduser() / text) for name, text in annotations.items()}
+    if isinstance(images, str):
+        images = str(Path(folder).expanduser() / images)
+    else:
+        images = {name: str(Path(folder).expanduser() / text) for name, text in images.items()}
+    shares = {"validation": validation_share, "test": test_share}
+    source = source_of(split, annotations, shares, "annotations")
+    path = existing_file(annotations[source])
+    content = _read(path)
+    place = _folder_of(images, source)
+    classes = _classes(path, content["categories"])
+    _check_against_others(path, content, source, annotations, images)
+    has_masks = masks and any(isinstance(one, dict) and one.get("segmentation") for one in content["annotations"])
+    pictures, problems = _pictures(path, content, classes, place)
+    if source == "train":
+        belongs = share_of(split, len(pictures), shares, seeds)
+        pictures = [picture for row, picture in enumerate(pictures) if belongs[row]]
+    return set_of(tuple(classes), pictures, has_masks=has_masks, problems=problems)
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadData(f"{path} is not JSON ({error}); is it whole?") from error
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise BadData(f"{path} has no list '{name}'; a COCO file has images, annotations and categories.")
+    return dict(content)
+
+
+def _folder_of(images: Mapping[str, str] | str, split: str) -> Path:
+    if isinstance(images, str):
+        return existing_folder(images)
+    if split not in images:
+        raise BadData(f"images names no folder for the split '{split}', only for {', '.join(images) or 'none'}.")
+    return existing_folder(images[split])
+
+
+def _classes(path: Path, categories: Iterable[Any]) -> dict[str, int]:
+    """Each class's id in the file, by name, in the order of the ids."""
+    try:
+        ids = sorted((int(one["id"]), str(one["name"])) for one in categories)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(f"{path}: every category needs a number 'id' and a 'name' ({error}).") from error
+    for which, values in (("id", [str(number) for number, _ in ids]), ("name", [name for _, name in ids])):
+        if twice := {value for value in values if values.count(value) > 1}:
+            raise BadData(f"{path}: two categories have the {which} '{min(twice)}'.")
+    return {name: number for number, name in ids}
+
+
+def _pictures(
+    path: Path, content: dict[str, list[Any]], classes: dict[str, int], place: Path
+) -> tuple[list[Picture], list[str]]:
+    """The images in the file's order with their annotations, and what belongs to none."""
+    labels = {number: label for label, number in enumerate(classes.values())}
+    names = {number: name for name, number in classes.items()}
+    problems: list[str] = []
+    listed: dict[Any, dict[str, Any]] = {}
+    for row, image in enumerate(content["images"]):
+        try:
+            number, _ = image["id"], image["file_name"]
+            if number in listed:
+                problems.append(f"{path}: a second image has the id {number} ({image['file_name']}).")
+                continue
+            listed[number] = image
+        except (KeyError, TypeError):
+            problems.append(f"{path}: entry {row} of 'images' has no 'id' or no 'file_name'.")
+    shown: dict[Any, list[Annotation]] = defaultdict(list)
+    for row, one in enumerate(content["annotations"]):
+        try:
+            if one["image_id"] not in listed:
+                problems.append(f"{path}: annotation {one.get('id', row)} is of image {one['image_id']}, not listed.")
+                continue
+            shown[one["image_id"]].append(_annotation(one, row, labels, names))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            number = one.get("id", row) if isinstance(one, dict) else row
+            problems.append(f"{path}: annotation {number} cannot be read ({type(error).__name__}: {error}).")
+    return [_picture(path, image, place, shown[number]) for number, image in listed.items()], problems
+
+
+def _annotation(one: dict[str, Any], row: int, labels: dict[int, int], names: dict[int, str]) -> Annotation:
+    x, y, width, height = (float(value) for value in one["bbox"])
+    category = one["category_id"]
+    area = one.get("area")
+    return Annotation(
+        f"annotation {one.get('id', row)}",
+        labels.get(category),
+        names.get(category, str(category)),
+        (x, y, x + width, y + height),
+        bool(one.get("iscrowd", 0)),
+        float(area) if isinstance(area, int | float) else None,
+        one.get("segmentation"),
+    )
+
+
+def _picture(path: Path, image: dict[str, Any], place: Path, shown: list[Annotation]) -> Picture:
+    sides = (image.get("height"), image.get("width"))
+    known = all(isinstance(side, int | float) and side > 0 for side in sides)
+    size = (int(sides[0] or 0), int(sides[1] or 0)) if known else None
+    return Picture(place / str(image["file_name"]), f"{path}, image {image['id']}", size, tuple(shown))
+
+
+def _check_against_others(
+    path: Path,
+    content: dict[str, list[Any]],
+    split: str,
+    annotations: Mapping[str, str],
+    images: Mapping[str, str] | str,
+) -> None:
+    """Hold the file to those of the other splits: equal categories, no image in two of them."""
+    folders = {name: images if isinstance(images, str) else images.get(name) for name in annotations}
+    own_categories, own_names = _outline(content["categories"], content["images"])
+    for other, text in annotations.items():
+        other_path = Path(text).expanduser()
+        if other == split or not other_path.is_file():
+            continue
+        categories, names = _outline_of(other_path, other_path.stat().st_mtime_ns)
+        if categories != own_categories:
+            raise BadData(f"{path} and {other_path} have different categories; the splits of one set share them.")
+        if folders[other] == folders[split] and (shared := own_names & names):
+            raise BadData(
+                f"{len(shared)} images are in both {path} ({split}) and {other_path} ({other}), such as "
+                f"{min(shared)}; take them out of one."
+            )
+
+
+def _outline(categories: Iterable[Any], images: Iterable[Any]) -> Outline:
+    return (
+        tuple(sorted((str(one.get("id")), str(one.get("name"))) for one in categories)),
+        frozenset(str(one["file_name"]) for one in images if isinstance(one, dict) and "file_name" in one),
+    )
+
+
+@lru_cache(maxsize=8)
+def _outline_of(path: Path, changed: int) -> Outline:
+    """The outline of another split's file. ``changed``, the file's time, keeps what is remembered true."""
+    text = path.read_text(encoding="utf-8")
+    return _outline(_section(text, "categories"), _section(text, "images"))
+
+
+def _section(text: str, name: str) -> list[dict[str, Any]]:
+    """The list of objects under ``name``; empty where the text has none. It need not be read as a whole for that."""
+    start = text.find(f'"{name}"')
+    while start >= 0:
+        at = start + len(name) + 2
+        while text[at : at + 1] in (" ", "\n", "\r", "\t", ":"):
+            at += 1
+        if text[at : at + 1] == "[":
+            try:
+                found, _ = json.JSONDecoder().raw_decode(text, at)
+            except ValueError:
+                return []
+            return [one for one in found if isinstance(one, dict)]
+        start = text.find(f'"{name}"', at)
+    return []
