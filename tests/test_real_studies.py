@@ -81,7 +81,13 @@ def write_coco(folder, names, images, folders):
             Image.fromarray(pixels).save(place / f"{split}{i}.png")
             listed.append({"id": i, "file_name": f"{split}{i}.png", "height": SIDE, "width": SIDE + 16})
             objects += [
-                {"id": next(number), "image_id": i, "category_id": label + 1, "bbox": list(box), "area": box[2] * box[3]}
+                {
+                    "id": next(number),
+                    "image_id": i,
+                    "category_id": label + 1,
+                    "bbox": list(box),
+                    "area": box[2] * box[3],
+                }
                 for label, box in zip(labels, boxes, strict=True)
             ]
         categories = [{"id": i + 1, "name": name} for i, name in enumerate(names)]
