@@ -7,8 +7,13 @@ from textwrap import dedent
 import numpy as np
 import pandas
 import pytest
+import yaml
+from status_work import Stored
+from verbs_work import said as told
 
 from tmbench.aggregate import main as aggregate
+from tmbench.engine.records import row, write_shard
+from tmbench.identity import canonical
 
 
 @pytest.fixture
@@ -158,3 +163,122 @@ def test_what_reading_found_stands_under_every_table(zoo, capsys):
             assert f"1 {name.replace('_', ' ')}" in text, path.name
     for path in Path("results/zoo/tables").glob("*.tex"):
         assert "1 infinite scores" in path.read_text(), path.name
+
+
+# Of the records of a run.
+
+STUDY = {
+    "name": "mine",
+    "version": 1,
+    "source": ["small_resnet_random", "small_vit_random"],
+    "target": ["scenes_shapes"],
+    "recipe": ["head"],
+    "seed": [0, 1],
+}
+SCORED = {"target": ["digits"], "level": ["penultimate"], "measure": ["weighted_tau"], "pool": ["all"]}
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """Writes a sweep; its words, and its store."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(**changes):
+        Path("mine.yaml").write_text(yaml.safe_dump({**STUDY, **changes}))
+        words = ["sweep=mine.yaml"]
+        return words, Stored(words)
+
+    return call
+
+
+def finish(stored, value=lambda unit: 0.5, **more):
+    """Records of all units; the truths by ``value``."""
+    rows = []
+    for unit in stored.units:
+        common = {"unit": unit.id, "status": "done", "finished": "2026-01-01T00:00:00.000000", **more}
+        measures = [""] if unit.stage == "features" else ["box_ap", "mask_ap", "accuracy", "validation_accuracy"]
+        rows += [row(id=unit.id, stage=unit.stage, name=unit.name, measure=m, value=value(unit),
+                     key=canonical(unit.key), **common)
+                 for m in measures]  # fmt: skip
+        rows += [row(id=score.id, stage="score", name=score.name, value=len(unit.source),
+                     key=canonical(score.key), **common)
+                 for score in unit.scores]  # fmt: skip
+    write_shard(stored.store / "records", "r", rows)
+
+
+def test_what_was_left_out_as_broken_is_said(mine, capsys):
+    words, stored = mine()
+    problems = {
+        "train": ["a.json, annotation 3: no area.", "a.json, annotation 4: <no> box."],
+        "test": ["b.png: torn."],
+    }
+    finish(stored, details={"problems": problems})
+    code, _, err = told(capsys, "aggregate", *words)
+    assert code == 0, err
+    said = "scenes_shapes: 3 annotations or images were left out as broken (train 2, test 1), such as: "
+    assert f"note: {said}a.json, annotation 3: no area; tables/dropped.csv lists all." in err
+    assert said in Path("results/mine/report.html").read_text()
+    table = pandas.read_csv("results/mine/tables/dropped.csv")
+    assert list(table["problem"]) == [*problems["train"], *problems["test"]]
+    assert all(Path(f"results/mine/tables/dropped.{kind}").is_file() for kind in ("md", "tex"))
+
+
+def test_a_target_that_is_whole_has_no_table_of_what_was_left_out(mine, capsys):
+    words, stored = mine()
+    finish(stored, details={"problems": {"train": [], "validation": [], "test": []}})
+    code, _, err = told(capsys, "aggregate", *words)
+    assert (code, "left out" in err) == (0, False)
+    assert not Path("results/mine/tables/dropped.csv").exists()
+
+
+def test_one_source_has_truths_and_no_ranking(mine, capsys):
+    words, stored = mine(source=["small_resnet_random"], metric=["hscore"], **SCORED)
+    code, _, err = told(capsys, "aggregate", *words)
+    assert (code, "there is no setup" in err, Path("results/mine").exists()) == (3, True, False)
+    finish(stored)
+    code, out, err = told(capsys, "aggregate", *words)
+    assert code == 3
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: the truths are reported without a ranking: there is no setup to evaluate: at most 1")
+    assert "small_resnet_random" in out
+    assert list(pandas.read_csv("results/mine/tables/truth.csv")["mean"]) == [0.5]
+    assert Path("results/mine/figures/truth.svg").is_file()
+
+
+def test_truths_that_all_tie_are_the_reason_why_nobody_wins(mine, capsys):
+    words, stored = mine(metric=["hscore", "logme"], **SCORED)
+    finish(stored, lambda unit: 0.0)
+    code, out, err = told(capsys, "aggregate", *words, "bootstrap=0")
+    assert code == 0, err
+    shown = " ".join(out.split())
+    assert "0 setups, 1 left out because all sources reach the same truth" in shown
+    assert "missing values" not in shown
+    assert "note: setups that tell nothing because all sources reach the same truth: 1" in err
+    assert "some metric has no value" not in err
+    page = Path("results/mine/report.html").read_text()
+    assert "Nobody wins, because all sources reach the same truth: there is no order to predict." in page
+    assert "All sources reach the same on digits (0.000): none is the best." in page
+
+
+RATES = {"name": "rates", "recipe": "head", "learning_rate": [0.001, 0.002], "extensions": 0}
+
+
+@pytest.mark.parametrize("verb", ["plan", "aggregate"])
+def test_a_grid_that_diverged_everywhere_is_said(mine, capsys, verb):
+    words, stored = mine(target=["digits"], tuning=[RATES])
+    stored.fail(stored.units[:2], "nan")
+    told_so = "every point of stage rates diverged for small_resnet_random on digits; lower its learning_rate values."
+    _, _, err = told(capsys, verb, *words)
+    assert f"warning: {told_so}" in err
+    assert "small_vit_random" not in err
+    if verb == "aggregate":
+        assert f"is there yet. E{told_so[1:]}" in err
+
+
+def test_a_best_point_on_the_edge_is_said(mine, capsys):
+    words, stored = mine(target=["digits"], tuning=[RATES])
+    finish(stored, lambda unit: unit.config["recipe"]["learning_rates"][0])
+    finish(Stored(words))
+    _, _, err = told(capsys, "aggregate", *words)
+    assert "note: after all extensions the best point of stage rates lies on the edge of the grid for " in err
+    assert "small_resnet_random on digits (learning_rate), small_vit_random on digits (learning_rate):" in err

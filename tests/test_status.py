@@ -173,6 +173,9 @@ def test_troubles(stored, tiny, tmp_path, capsys):
     assert "gone.log  (not there any more)" in out
     assert "unreadable shard" in out
     assert "not deterministic" not in out
+    assert "1 more (--json lists all)" in out
+    told = said(capsys, "aggregate", *tiny)[2]
+    assert "1 more (tmbench status --config-dir conf sweep=tiny.yaml cluster=debug --json lists all)" in told
     found = facts(capsys, "status", *tiny)
     assert len(found["failures"]) == 7
     assert [one["log_exists"] for one in found["failures"]] == [True] * 6 + [False]

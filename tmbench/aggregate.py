@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = study.plan
     if not plan.sweep.metric and not plan.published:
         return _truths_alone(study)
-    if not plan.compared:
-        raise NothingMatched("only baselines are named, and they compete for no win: name a metric beside them.")
-    if not plan.setups.total:
-        raise NothingMatched(f"there is no setup to evaluate: {plan.why_no_setups}")
+    if why := _why_no_ranking(plan):
+        if not plan.published and _has_truths(study):
+            why = _truths_without_ranking(study, why)
+        raise NothingMatched(why)
     if plan.published:
         return _report(study, plan.tables)
     from tmbench.study.cells import collect
@@ -69,8 +69,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = _recorded_state(study)
     cells, gaps = collect(plan, state.records)
     code = _report(study, [cells], state.records, gaps)
-    _print_notes(state)
+    _print_notes(study, state)
     return code
+
+
+def _why_no_ranking(plan: "Plan") -> str:
+    """What there is to change before metrics can be compared; "" for nothing."""
+    if not plan.compared:
+        return "only baselines are named, and they compete for no win: name a metric beside them."
+    return "" if plan.setups.total else f"there is no setup to evaluate: {plan.why_no_setups}"
+
+
+def _has_truths(study: Study) -> bool:
+    records = study.state().records
+    return not all(records.done.keys().isdisjoint(ids) for ids in _truth_ids(study.plan))
+
+
+def _truths_without_ranking(study: Study, why: str) -> str:
+    """Report the truths all the same, unless an earlier ranking would be lost; why there is none now."""
+    if (study.out / "tables" / "win_rate.csv").exists():
+        return f"{why} {_shown(study.out)} keeps its earlier ranking; out=DIR would report the truths elsewhere."
+    _truths_alone(study)
+    return f"the truths are reported without a ranking: {why}"
+
+
+def _truth_ids(plan: "Plan") -> "Iterator[Sequence[str]]":
+    return (batch.ids for batch in plan.units.batches if batch.stage == "truth")
 
 
 def _recorded_state(study: Study) -> "State":
@@ -82,17 +106,17 @@ def _recorded_state(study: Study) -> "State":
     from tmbench.errors import NothingMatched
 
     plan, state = study.plan, study.state()
-    truths = (batch.ids for batch in plan.units.batches if batch.stage == "truth")
-    if all(state.records.done.keys().isdisjoint(ids) for ids in truths):
-        raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    if all(state.records.done.keys().isdisjoint(ids) for ids in _truth_ids(plan)):
+        ahead = " ".join(study.stuck) or f"Next: tmbench run {study.command}"
+        raise NothingMatched(f"no truth of {plan.sweep.name} is there yet. {ahead[0].upper()}{ahead[1:]}")
     state.check_keys()
     return state
 
 
-def _print_notes(state: "State") -> None:
+def _print_notes(study: Study, state: "State") -> None:
     from tmbench.status import notes
 
-    for line in notes(state):
+    for line in notes(study, state):
         print(line, file=sys.stderr)
 
 
@@ -123,22 +147,24 @@ def _truths_alone(study: Study) -> int:
     )
     print_truths(tables["truth"])
     code = _finish(study, tables, gaps, files, [])
-    _print_notes(state)
+    _print_notes(study, state)
     return code
 
 
 def _truth_tables(study: Study, records: "Records") -> "tuple[list[Runs], dict[str, DataFrame]]":
-    """What was recorded of the truths of a sweep that runs, the table of it, and that of its tuning."""
+    """What was recorded of the truths of a sweep that runs, the table of it, of its tuning and of what was left out."""
     from pandas import DataFrame
 
     from tmbench.report.truths import truth_table
-    from tmbench.study.truths import runs_of
+    from tmbench.study.truths import dropped_rows, runs_of
     from tmbench.study.tuned import tuning_rows
 
     truths = runs_of(study.plan, records)
     tables = {"truth": truth_table(truths)}
     if study.plan.sweep.tuning:
         tables["tuning"] = DataFrame(tuning_rows(study.plan, records))
+    if dropped := dropped_rows(study.plan, records):
+        tables["dropped"] = DataFrame(dropped)
     return truths, tables
 
 
@@ -300,19 +326,31 @@ def _undecided(tables: dict[str, Any]) -> list[str]:
     return [f"note: {line}" for line in undecided(primary(tables["truth"]))] if "truth" in tables else []
 
 
+def _data_notes(tables: dict[str, Any]) -> list[str]:
+    """What was left out of targets, and what a wider tuning might better."""
+    from tmbench.report.truths import dropped_sentences
+    from tmbench.study.tuned import edge_notes
+
+    found = list(dropped_sentences(tables["dropped"])) if "dropped" in tables else []
+    found += edge_notes(tables["tuning"].to_dict("records")) if "tuning" in tables else []
+    return [f"note: {line}" for line in found]
+
+
 def _finish(
     study: Study, tables: dict[str, Any], gaps: "Gaps | None", files: dict[str, Path], flags: list[dict[str, Any]]
 ) -> int:
-    for line in [*_flag_notes(flags), *_undecided(tables)]:
+    for line in [*_flag_notes(flags), *_undecided(tables), *_data_notes(tables)]:
         print(line, file=sys.stderr)
     incomplete = 0
     if "win_rate" in tables:
         incomplete = int(tables["win_rate"].groupby(["scenario", "recipe", "level"])["missing"].first().sum())
+    tied = _tied_setups(tables)
     if gaps and (gaps.truths or gaps.scores):
         print(
             f"missing: {gaps.truths} truths and {gaps.scores} scores; they are counted in every table", file=sys.stderr
         )
-    elif incomplete:
+    elif incomplete > tied:
+        incomplete -= tied
         print(f"note: setups in which some metric has no value: {incomplete:,} (tables/counts.csv)", file=sys.stderr)
     print(f"\n{len(files)} files in {_shown(study.out)}")
     if gaps and (gaps.truths or gaps.scores):
@@ -320,6 +358,19 @@ def _finish(
         return 1
     print(f"next: open {_shown(files['report'])}")
     return 0
+
+
+def _tied_setups(tables: dict[str, Any]) -> int:
+    """How many setups have no value because there is no order to predict; says so where there are any."""
+    from tmbench.report.contract import TIED, all_tie
+    from tmbench.report.findings import tied_setups
+
+    if "counts" not in tables or not (number := tied_setups(tables["counts"])):
+        return 0
+    counts = tables["counts"]
+    same = " or ".join(all_tie(direction) for direction in counts.loc[counts["what"] == TIED, "direction"].unique())
+    print(f"note: setups that tell nothing because {same}: {number:,} (tables/counts.csv)", file=sys.stderr)
+    return number
 
 
 def _command(study: Study) -> str:

@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(facts, indent=2) if options.json else tables_text(facts, study))
         return 0
     from tmbench.study.memory import step_memory
-    from tmbench.study.weights import missing_for
+    from tmbench.study.missing import missing_for
 
     state = study.state()
     facts = summary(study.plan, state)
-    facts |= {"gpu_memory": step_memory(study.plan), "missing_weights": missing_for(study.plan, state)}
+    facts |= {"gpu_memory": step_memory(study.plan), "missing": missing_for(study.plan, state)}
     print(json.dumps(facts, indent=2) if options.json else text(facts, study))
     return 0
 
@@ -200,7 +200,7 @@ def text(facts: dict[str, Any], study: Study) -> str:
     ]
     if scored and not facts["setups"]:
         lines.append(f"warning: no setup: {study.plan.why_no_setups}")
-    lines += [f"warning: {sentence}" for sentence in facts["missing_weights"]]
+    lines += [f"warning: {sentence}" for sentence in facts["missing"]]
     verb = "run" if facts["minutes_left"] else "aggregate"
     return "\n".join([*lines, f"next: tmbench {verb} {study.command}"])
 

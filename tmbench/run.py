@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.dry_run and cluster.kind != "slurm":
         return _dry_run(study, study.state().to_do(retry))
     if not options.dry_run:
-        _check_weights(study, retry)
+        _check_inputs(study, retry)
         _check_vision(cluster.slurm.python if cluster.kind == "slurm" else "")
     from tmbench.engine.execution import Execution
 
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             register(study)
             report = execution.start(retry, options.n)
         done, study = study, study.after_records()
+        for note in study.stuck:
+            if note not in done.stuck:
+                print(f"warning: {note}", file=sys.stderr)
         if not _goes_on(done, study, report, options):
             break
         print(f"tuning: {len(study.plan.units):,} units are wanted now", file=sys.stderr)
@@ -73,14 +76,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _check_weights(study: Study, retry: frozenset[str]) -> None:
-    """Refuse to start while a file of published weights is missing that the work reads."""
+def _check_inputs(study: Study, retry: frozenset[str]) -> None:
+    """Refuse to start while a file of weights or a folder of data is missing that the work reads."""
     from tmbench.errors import TmbenchError
-    from tmbench.study.weights import missing_files, missing_for
+    from tmbench.study.missing import missing, missing_for
 
     # The plan's own look is enough nearly always, and cheaper than the store's.
-    if missing_files(study.plan.options) and (missing := missing_for(study.plan, study.state(), retry)):
-        raise TmbenchError("\n".join([*missing, "Nothing was started."]))
+    if missing(study.plan.options) and (sentences := missing_for(study.plan, study.state(), retry)):
+        raise TmbenchError("\n".join([*sentences, "Nothing was started."]))
 
 
 def _check_vision(elsewhere: str) -> None:
@@ -153,7 +156,7 @@ def finish(study: Study, report: "Report") -> int:
     for problem in report.problems:
         print(printable(f"error: {problem}"), file=sys.stderr)
     state = State(study.plan.units, study.store, own=None if report.submitted else report.own)
-    for line in notes(state):
+    for line in notes(study, state):
         print(printable(line), file=sys.stderr)
     counts = state.counts()
     done = sum(counter["done"] for stage, counter in counts.items() if stage != "score")

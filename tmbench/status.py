@@ -181,7 +181,8 @@ def _at_work(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _told(facts: dict[str, Any]) -> list[str]:
+def _told(facts: dict[str, Any], every: str = "--json") -> list[str]:
+    """The troubles in lines; ``every`` is what lists them all."""
     by_class: dict[str, list[dict[str, Any]]] = {}
     for failure in facts["failures"]:
         by_class.setdefault(failure["failure"], []).append(failure)
@@ -192,7 +193,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
             lines.append(f"  {one['stage']}  {one['name']}: {_first_line(one['message'])}")
             lines.append(_log(one))
         if len(group) > SHOWN:
-            lines.append(f"  … and {len(group) - SHOWN:,} more (--json lists all)")
+            lines.append(f"  … and {len(group) - SHOWN:,} more ({every} lists all)")
     for one in facts["given_up"]:
         job = f" (job {one['job']})" if one["job"] else ""
         lines.append(f"given up: {one['name']}{job}, {len(one['left'])} of its units are still to do: {one['failure']}")
@@ -201,7 +202,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
     differing = facts["differing_successes"]
     for one in differing[:SHOWN]:
         lines.append(f"not deterministic: {one['name']} {one['measure']} succeeded twice with different values")
-    return lines + [f"  … and {len(differing) - SHOWN:,} more (--json lists all)"] * (len(differing) > SHOWN)
+    return lines + [f"  … and {len(differing) - SHOWN:,} more ({every} lists all)"] * (len(differing) > SHOWN)
 
 
 def _first_line(message: str) -> str:
@@ -212,13 +213,13 @@ def _log(one: dict[str, Any]) -> str:
     return f"    log: {one['log']}" + ("" if one["log_exists"] else "  (not there any more)")
 
 
-def notes(state: "State") -> list[str]:
+def notes(study: Study, state: "State") -> list[str]:
     """What a user must know beside the counts: failures by class, unreadable shards, differing successes, who works."""
     from tmbench.engine.at_work import crews
 
     found = crews(state)
     at_work = {"at_work": [_crew(crew) for crew in found], "unknown": _unknown(found)}
-    return [*_told(_troubles(state)), *_at_work(at_work)]
+    return [*_told(_troubles(state), f"tmbench status {study.command} --json"), *_at_work(at_work)]
 
 
 def next_command(study: Study, state: "State", counts: dict[str, Counter[str]]) -> str:

@@ -100,6 +100,8 @@ class Study:
     """The verb's own keys (``retry``); ``bootstrap`` and, for published tables, ``seed`` as whole numbers."""
     command: str
     """The overrides as the user typed them, for the next command."""
+    stuck: tuple[str, ...] = ()
+    """Why the tuning cannot go on, as far as the records tell: a sentence for each stage."""
 
     @property
     def published(self) -> bool:
@@ -111,8 +113,10 @@ class Study:
         if not self.plan.sweep.tuning:
             return self
         from tmbench.engine.records import Records
+        from tmbench.study.tuned import stuck
 
-        return replace(self, plan=self.plan.after(Records().merge(self.store / "records")))
+        records = Records().merge(self.store / "records")
+        return replace(self, plan=self.plan.after(records), stuck=tuple(stuck(self.plan, records)))
 
     def state(self) -> "State":
         """The plan against its store, its costs learnt from what is finished."""
@@ -146,7 +150,10 @@ def resolve(arguments: argparse.Namespace, extra: Sequence[str] = ()) -> Study:
         out = _folder("out", str(own["out"]))
     else:
         out = Path(plan.options.paths.out).expanduser().absolute() / plan.sweep.name
-    return Study(plan, store, out, own, command_line(*words, folders=arguments.config_dir)).after_records()
+    study = Study(plan, store, out, own, command_line(*words, folders=arguments.config_dir)).after_records()
+    for note in study.stuck:
+        print(f"warning: {note}", file=sys.stderr)
+    return study
 
 
 def store_of(arguments: argparse.Namespace) -> Path:

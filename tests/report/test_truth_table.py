@@ -56,6 +56,15 @@ def test_a_target_on_which_nothing_differs_is_said(every):
     assert "1 truth is missing." in finding.details
 
 
+def test_who_ties_is_not_called_the_best():
+    table = truth_table([runs("a", 0.0), runs("b", 0.0), *(runs(s, 0.3, target="other") for s in "ab"),
+                         runs("c", 0.1, target="other")])  # fmt: skip
+    (finding,) = truth_findings(table)
+    assert "Best: a and b on other (0.300). All sources reach the same on clear (0.000): none is the best." in (
+        finding.details
+    )
+
+
 def test_one_seed_claims_nothing(every):
     table = truth_table([replace(one, values=one.values[:1]) for one in every])
     (finding,) = truth_findings(table)

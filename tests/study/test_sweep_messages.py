@@ -4,9 +4,11 @@ import re
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from tmbench.errors import ConfigError, NothingMatched
 from tmbench.functions import find_function
+from tmbench.sources.options import Source
 from tmbench.study import plan as planning
 from tmbench.study.compose import OptionFolders
 from tmbench.study.options import PoolOption
@@ -147,3 +149,32 @@ def test_long_work_is_said_up_front(table, monkeypatch):
     monkeypatch.setattr(planning, "LONG", 15 * 3 * 4 * 2 * 4 - 1)
     assert any("180 setups" in note and "takes minutes; pool=all is quick" in note for note in plan(table).notes)
     assert not any("minutes" in note for note in plan(table, "pool=all").notes)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({"sha256": 12}, r"^s\.yaml: weights\.sha256: it should be text, and is 12\.$"),
+        ({"file": 7}, r"^s\.yaml: weights\.file: it should be text"),
+        ({"shaa256": "x"}, r"^s\.yaml: the key 'weights\.shaa256' does not exist\. Nearest: sha256"),
+        (
+            {"kind": "pretrain", "target": {"task": "detection", "sizes": {"train": 0}}},
+            r"weights\.target\.sizes\.train",
+        ),
+        ({"file": None}, r"weights\.file: it should be text"),
+    ],
+)
+def test_a_key_is_named_as_it_stands_in_the_file(weights, says):
+    """The kind of weights is part of pydantic's location, and ``file`` is a kind and a key."""
+    content = {
+        "architecture": {"function": "a:b"},
+        "input": {"size": 32},
+        "weights": {"kind": "file", "file": "a.pth", "layout": "timm"} | weights,
+    }
+    if weights.get("kind") == "pretrain":
+        del content["weights"]["file"], content["weights"]["layout"]
+        content["weights"]["target"] |= {"function": "a:b", "classes": 2, "image_size": 32}
+        content["weights"]["recipe"] = {"task": "detection"}
+    with pytest.raises(ValidationError) as error:
+        Source.model_validate(content)
+    assert re.search(says, str(explain(error.value, Source, "s.yaml")))

@@ -119,6 +119,49 @@ def test_masks_can_be_left_unread_and_need_not_be_there(tmp_path):
     assert data.objects(0).areas.tolist() == [80.0]  # the box's, where none is annotated
 
 
+def test_a_set_that_has_masks_for_a_part_can_be_used_for_its_boxes(tmp_path):
+    target = one_image(tmp_path, annotation(5, 2, segmentation=[]), annotation(6, 2, segmentation=[]))
+    with pytest.raises(BadData, match=r"2 of them lack a mask: 'masks: false' in the target's parameters"):
+        load(target, "train")
+    boxes = target.model_copy(update={"parameters": {**target.parameters, "masks": False}})
+    assert len(load(boxes, "train").objects(1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (annotation(77, 2, category="7"), "category_id 7 .* it is text and the ids in 'categories' are numbers"),
+        (annotation(77, "2"), "of image 2, not listed, for it is text and the ids in 'images' are numbers"),
+    ],
+)
+def test_ids_of_another_type_are_told_so(tmp_path, entry, says):
+    with pytest.raises(BadData, match=rf"annotation 77 .*{says}: write both as numbers"):
+        load(one_image(tmp_path, entry), "train")
+
+
+def test_category_ids_that_are_text_throughout_are_understood(tmp_path):
+    categories = [{**one, "id": str(one["id"])} for one in CATEGORIES]
+    shown = [annotation(i, 1, one["id"]) for i, one in enumerate(categories)]
+    path = write(tmp_path / "train.json", [picture(1, folder=tmp_path / "images")], shown, categories)
+    data = load(coco_target({"train": path}, tmp_path / "images"), "train")
+    assert data.objects(0).labels.tolist() == [1, 0, 2]
+    path = write(tmp_path / "train.json", [picture(1)], [annotation(77, 1, 7)], categories)
+    with pytest.raises(BadData, match=r"annotation 77 .* it is a number and the ids in 'categories' are text"):
+        load(coco_target({"train": path}, tmp_path / "images"), "train")
+
+
+def test_a_file_under_two_ids_is_refused_or_dropped(tmp_path):
+    sound = [annotation(10 + i, 1, category["id"]) for i, category in enumerate(CATEGORIES)]
+    images = [picture(1, folder=tmp_path / "images"), picture(2, name="001.png")]
+    path = write(tmp_path / "train.json", images, [*sound, annotation(20, 2)])
+    target = coco_target({"train": path}, tmp_path / "images")
+    with pytest.raises(BadData, match=r"one thing .*train\.json: the file 001\.png has two ids, 1 and 2"):
+        load(target, "train")
+    data = load(dropping(target), "train")
+    assert len(data) == len(data.problems) == 1
+    assert len(data.objects(0)) == 3
+
+
 RUNS = {"size": [HEIGHT, WIDTH]}
 BROKEN = [
     (annotation(77, 2, box=(35, 6, 10, 8)), "outside the image"),
@@ -381,8 +424,16 @@ def test_missing_files_and_empty_sets(tmp_path, monkeypatch):
     path = coco_set(tmp_path)
     with pytest.raises(BadData, match=r"there is no file .*relative to the working directory"):
         load(coco_target({"train": "nowhere.json"}, tmp_path), "train")
-    with pytest.raises(BadData, match="there is no folder"):
+    with pytest.raises(BadData, match=r"there is no folder .*elsewhere: put it there, or correct its path"):
         load(coco_target({"train": path}, tmp_path / "elsewhere"), "train")
+    target = coco_target({"train": "train.json"}, "images", folder="somewhere").located(str(tmp_path))
+    with pytest.raises(
+        BadData, match=r"no folder .*somewhere: put the set there, or set paths\.data \(or the target's"
+    ):
+        load(target, "train")
+    target = coco_target({"train": "other.json"}, "images", folder=tmp_path.name).located(str(tmp_path.parent))
+    with pytest.raises(BadData, match=r"no file .*other\.json: put it there, or correct its name .* paths\.data"):
+        load(target, "train")
     with pytest.raises(BadData, match="there are no images"):
         load(coco_target({"test": write(tmp_path / "none.json", [], [])}, tmp_path), "test")
     monkeypatch.setenv("HOME", str(tmp_path))

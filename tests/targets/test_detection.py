@@ -41,8 +41,8 @@ SMALL = encoded(np.ones((1, 4, 4), bool))[0]
         (images(GOOD, no_objects()), None),
         ("text", "not DetectionImages"),
         (images(), "there are no images"),
-        (images(no_objects()), "none of the 1 images has an object"),
-        (images(replace(GOOD, crowd=np.ones(2, bool))), "none of the 1 images has an object"),
+        (images(no_objects()), "none of the 1 images has an object: check that the annotations belong"),
+        (images(replace(GOOD, crowd=np.ones(2, bool))), "has an object: all 2 are crowd regions or marked difficult"),
         (images(objects((0, 0))), "class 'b' has no object"),
         (images(objects((0, 2))), "labels reach from 0 to 2"),
         (images(objects((0, -1))), "labels reach from -1 to 0"),
@@ -67,8 +67,13 @@ def test_what_a_function_gives_is_held_to_the_option(data, says, monkeypatch):
 
 
 def test_the_number_of_classes(monkeypatch):
-    with pytest.raises(BadData, match="2 classes, but the option file says classes=3"):
+    with pytest.raises(BadData, match=r"2 classes \(a, b\), but the option file says classes=3: set classes: 2\.$"):
         loaded(monkeypatch, images(GOOD), classes=3)
+    with pytest.raises(BadData, match=r"set classes: 2, or name those to keep in only_classes\.$"):
+        loaded(monkeypatch, images(GOOD), classes=1)
+    many = DetectionImages.of_arrays([f"c{i}" for i in range(30)], [IMAGE], [GOOD])
+    with pytest.raises(BadData, match=r"30 classes \(c0, .*, c9, … 20 more\)"):
+        loaded(monkeypatch, many)
 
 
 def test_a_test_split_may_lack_a_class(monkeypatch):

@@ -101,6 +101,25 @@ def test_a_stale_file_name_in_the_xml_does_not_matter(root):
     assert load(voc_target(root, LISTS), "train").names[0].endswith("a.jpg")
 
 
+def test_names_with_spaces(root):
+    """Of a list's last column they are told apart by its being -1, 0 or 1 in every line."""
+    for name in ("pond 01", "pond 1"):
+        voc_image(root, name, voc_object(), voc_object("dog"))
+    voc_list(root, "trainval", "pond 01", "pond 1")
+    names = [name.rpartition("/")[2] for name in load(voc_target(root, LISTS), "train").names]
+    assert names == ["pond 01.jpg", "pond 1.jpg"]
+    voc_list(root, "trainval", "pond 01 -1", "a  0", "b  1")
+    names = [name.rpartition("/")[2] for name in load(voc_target(root, LISTS), "train").names]
+    assert names == ["pond 01.jpg", "a.jpg", "b.jpg"]
+
+
+def test_a_set_that_is_not_there_says_where_to_put_it(root):
+    with pytest.raises(BadData, match=r"there is no folder .*nowhere: put the set there, or set paths\.data"):
+        load(voc_target(root / "nowhere", LISTS), "train")
+    with pytest.raises(BadData, match=r"there is no folder .*nowhere; paths are relative to the working directory"):
+        load(voc_target("nowhere", LISTS), "train")
+
+
 def test_splits(root):
     with pytest.raises(ConfigError, match="set validation_share"):
         load(voc_target(root, LISTS), "validation")

@@ -15,6 +15,7 @@ from tmbench.sources.network import build
 from tmbench.sources.options import Source
 from tmbench.sources.pretrain import pretrain
 from tmbench.sources.training import Diverged
+from tmbench.targets import BadData
 from tmbench.targets.detection import DetectionImages
 from tmbench.targets.options import DetectionTarget
 from tmbench.truth import detection, fine_tune
@@ -22,13 +23,19 @@ from tmbench.truth import detection, fine_tune
 ASKED = []
 """The splits that were asked for, in order."""
 
+DECODED = []
+"""The split of each image that was decoded, in order."""
 
-def two_colours(split, size, seeds, poisoned=False, maskless=""):
+
+def two_colours(split, size, seeds, poisoned=False, maskless="", missing=""):
     """A target's function that notes what is asked of it.
 
-    ``poisoned``: the test split's labels are exchanged; ``maskless``: the split that has no masks.
+    ``poisoned``: the test split's labels are exchanged; ``maskless``: the split that has no masks; ``missing``: the
+    one that is not there.
     """
     ASKED.append(split)
+    if split == missing:
+        raise BadData(f"there is no {split}")
     data = scenes(size, seed={"train": 1, "validation": 2, "test": 3}[split], empty=(1,))
     if split == maskless:
         objects = [replace(data.objects(i), masks=()) for i in range(size)]
@@ -37,7 +44,17 @@ def two_colours(split, size, seeds, poisoned=False, maskless=""):
         for i in range(size):
             labels = data.objects(i).labels
             labels[:] = 1 - labels
-    return data
+    return noted(data, split)
+
+
+def noted(data, split):
+    """``data`` whose images are noted when they are decoded."""
+
+    def decode(i):
+        DECODED.append(split)
+        return data.image(i)
+
+    return DetectionImages(data.classes, data.names, data.seen, decode, has_masks=data.has_masks)
 
 
 TARGET = {
@@ -111,6 +128,16 @@ def asked(monkeypatch):
     return module["ASKED"]
 
 
+@pytest.fixture
+def decoded(asked):
+    """The list of decoded images in that module."""
+    from tmbench.functions import find_function
+
+    found = find_function(TARGET["function"]).__globals__["DECODED"]
+    found.clear()
+    return found
+
+
 def test_a_truth_tells_all_that_coco_does(asked):
     truth = tune(learning_rates=[0.003], epochs=3, curve_every=2)
     assert truth.measures.keys() >= {"box_ap", "box_ap50", "mask_ap", "mask_ap75", "box_ar100", "validation_box_ap"}
@@ -131,11 +158,34 @@ def test_a_measure_of_masks_needs_a_validation_split_with_masks():
         tune(parameters={"maskless": "validation"}, measure="mask_ap")
 
 
-def test_the_test_split_is_read_once_after_the_choice(asked):
-    """Labels exchanged on test change the truth and nothing that was chosen."""
-    changes = {"learning_rates": [0.01, 0.02], "report": "best", **LONGER}
-    honest = tune(**changes)
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_fault_of_any_split_is_found_before_anything_is_trained(split, decoded, monkeypatch):
+    monkeypatch.setattr(detection, "train", lambda *arguments: pytest.fail("it trained"))
+    with pytest.raises(BadData, match=f"there is no {split}"):
+        tune(parameters={"missing": split})
+    assert decoded == []
+
+
+def test_the_test_split_is_measured_once_after_the_choice(asked, decoded, monkeypatch):
+    """No image of it is decoded before."""
+    measured = []
+
+    def evaluated(images, found, real=detection.evaluated):
+        measured.append(len(images))
+        return real(images, found)
+
+    monkeypatch.setattr(detection, "evaluated", evaluated)
+    tune(learning_rates=[0.003, 0.01], report="best")
     assert asked == ["train", "validation", "test"]
+    assert measured == [4] * 2 * EPOCHS + [5]
+    assert decoded.count("test") == 5
+    assert decoded[-5:] == ["test"] * 5
+    assert {"train", "validation"} <= set(decoded)
+
+
+def test_labels_exchanged_on_test_change_the_truth_and_nothing_that_was_chosen():
+    changes = {"report": "best", **LONGER}
+    honest = tune(**changes)
     other = tune(parameters={"poisoned": True}, **changes)
     assert other.details["rates"] == honest.details["rates"]
     assert other.details["epoch"] == honest.details["epoch"]

@@ -50,6 +50,7 @@ ABOUT = {
     "(always the same) to 1 (any with equal chance).",
     "counts": "What was counted, and what was done with it.",
     "cells": "The cells: for each target and source the truth by recipe, its deviation over seeds, and the scores.",
+    "dropped": "Annotations and images of a target that 'broken: drop' left out, a sentence each, by split.",
     "flags": "On how many cells a metric raised each flag.",
 }
 
@@ -62,7 +63,7 @@ APART = ("win_rate", "means", "counts")
 FIELD = ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy")
 """The tables about the metrics that compete."""
 
-WITHOUT_SETUPS = ("truth", "tuning")
+WITHOUT_SETUPS = ("truth", "tuning", "dropped")
 """The tables that no setup stands behind."""
 
 MOST_NAMED = 6

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.report.contract import INDEPENDENT, Row
+from tmbench.report.contract import INDEPENDENT, TIED, Row, all_tie
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.cells import INAPPLICABLE, MISSING, Array, Cells
 from tmbench.stats.outcomes import ALL, Slice
@@ -31,6 +31,10 @@ def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str]
             **where, "what": "setups missing", "count": tally.missing,
             "policy": "a metric that competes has no value: left out of the win rate, counted in bounds",
         }  # fmt: skip
+        without = (tally.sums["setups"] - tally.sums["complete"]).sum(axis=0)
+        if number := int(without[_tied(cells, cells.recipes.index(tally.where.recipe))].sum()):
+            policy = f"{all_tie(cells.direction)} on the query: there is no order to predict"
+            yield {**where, "what": TIED, "count": number, "policy": policy}
         for name, number in zip(tally.names, tally.sums["constant"].sum(axis=0), strict=True):
             if number:
                 policy = "setups with one score for the whole pool: a failed ranking, not a missing one"
@@ -47,6 +51,15 @@ def count_rows(scene: Scene, resampling: Resampling, policies: Mapping[str, str]
         yield {**where, "what": what, "count": number, "policy": policy}
     for name, number in cells.counts.items():
         yield {**where, "what": name, "count": int(number), "policy": policies.get(name, "")}
+
+
+def _tied(cells: Cells, recipe: int) -> Array:
+    """(Q,) whether two or more candidates of a query have a truth, and all the same."""
+    truth = cells.mean_truth[recipe]
+    there = cells.eligible & ~np.isnan(truth)
+    least, greatest = np.where(there, truth, np.inf).min(axis=1), np.where(there, truth, -np.inf).max(axis=1)
+    tied: Array = (there.sum(axis=1) > 1) & (least == greatest)
+    return tied
 
 
 def _gaps(scene: Scene) -> Iterator[tuple[str, int, str]]:

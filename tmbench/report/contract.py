@@ -1,6 +1,6 @@
 """The columns of the tables: a contract, which README and later papers read by name.
 
-All but the last three begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself
+All but the last four begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself
 what varies, or where the row is about all of them. ``kind`` is metric, variant or baseline. ``low`` and ``high`` are
 the interval over queries, empty where there is none; ``setups`` counts what a value is the mean over and ``missing``
 what was left out of it because a value is missing.
@@ -24,6 +24,7 @@ counts                 what, count, policy
 cells                  target, source, family, size, random_start, truth and its deviation by recipe, scores
 truth                  what ``tmbench.stats.truths.TruthRow`` says of each target, recipe, source and measure
 tuning                 of a sweep that tunes: each point of each grid, its value on validation, which is the best
+dropped                target, split, problem: what ``broken: drop`` left out of a target; no table where nothing
 ====================== =================================================================================
 """
 
@@ -81,6 +82,7 @@ TITLES = {
     "rank_entropy": "Rank entropy",
     "counts": "What was counted",
     "cells": "The cell matrix",
+    "dropped": "Left out as broken",
     "tuning": "Tuning: what was tried, and what was chosen on validation",
     "flags": "Flags: cells on which a score says little",
 }
@@ -89,6 +91,9 @@ TITLES = {
 SPLIT = "win rate (split)"
 """The statistic of ``ranges`` that is the win rate with ties split; the others are ``mean MEASURE``."""
 
+TIED = "setups of equal truths"
+"""What ``counts`` calls the setups without a value because all candidates of their query reach the same truth."""
+
 INDEPENDENT = "independent queries"
 """What ``counts`` calls the number of groups of queries that are resampled."""
 
@@ -96,3 +101,8 @@ INDEPENDENT = "independent queries"
 def query_word(direction: str) -> str:
     """What a query is: a target when sources are ranked, a source when targets are."""
     return axes_of(direction)[0]
+
+
+def all_tie(direction: str) -> str:
+    """What is the case where a query has no order that could be predicted."""
+    return f"all {axes_of(direction)[1]}s reach the same truth"

@@ -11,7 +11,7 @@ import numpy as np
 
 from tmbench.report.captions import independent_queries, interval_name, p_text
 from tmbench.report.comparable import partial_means
-from tmbench.report.contract import SPLIT, query_word
+from tmbench.report.contract import SPLIT, TIED, all_tie, query_word
 from tmbench.report.frames import KEY, column, part_of, parts, rows
 from tmbench.report.markup import titled
 from tmbench.stats.baselines import STATIC
@@ -65,12 +65,20 @@ def findings(tables: dict[str, DataFrame], measures: Mapping[str, Measure], resa
     return found
 
 
-_READ = ("means", "stability", "pairwise", "ranges")
+_READ = ("means", "stability", "pairwise", "ranges", "counts")
+
+
+def tied_setups(counts: DataFrame) -> int:
+    """How many setups of ``counts`` have no value because all candidates of their query reach the same truth."""
+    return int(counts.loc[counts["what"] == TIED, "count"].sum())
 
 
 def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, queries: int, resampling: Resampling) -> str:
+    tied, same = tied_setups(here["counts"]), all_tie(str(wins["direction"].iloc[0]))
     field = list(rows(wins[wins["split"].notna()].sort_values("split", ascending=False, kind="stable")))
     if not field:
+        if tied and tied == int(wins["missing"].iloc[0]):
+            return f"Nobody wins, because {same}: there is no order to predict."
         return "No setup has a value for every metric, so that nobody wins."
     first = field[0]
     text = f"{first.metric} wins most often: {_share(first.split)} of {first.setups:,} setups, ties split"
@@ -84,8 +92,10 @@ def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, querie
         text += f"; {few}" + (f": {_range(here['ranges'], first.metric, query)}." if queries > 1 else ".")
     else:
         text += "."
-    if first.missing:
-        text += f" {first.missing:,} setups are left out because a metric has no value."
+    if tied:
+        text += f" {tied:,} setups are left out because {same} there."
+    if first.missing > tied:
+        text += f" {first.missing - tied:,} setups are left out because a metric has no value."
     if len(field) == 1:
         return text
     second = field[1]

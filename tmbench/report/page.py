@@ -10,7 +10,7 @@ from tmbench.report.contract import TITLES
 from tmbench.report.findings import counts, doubtful_truths, findings
 from tmbench.report.grids import MOST_SHORT, group_grids, short_grids, table_grid
 from tmbench.report.markup import lower_is_better
-from tmbench.report.truths import truth_counts, truth_findings
+from tmbench.report.truths import dropped_sentences, truth_counts, truth_findings
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
 
@@ -54,6 +54,7 @@ def render_page(
         findings=[*found[:MOST_SHORT], *of_truth],
         more_findings=max(0, len(found) - MOST_SHORT),
         counts=counts(scenes) if scenes else truth_counts(tables["truth"]),
+        dropped=list(dropped_sentences(tables["dropped"])) if "dropped" in tables else [],
         doubts=doubts[:MOST_DOUBTS],
         more_doubts=max(0, len(doubts) - MOST_DOUBTS),
         short=list(short_grids(tables, found, measures, resampling)) if scenes else [],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tmbench.report.captions import independent_queries
 from tmbench.report.comparable import MARK, compared
+from tmbench.report.contract import all_tie
+from tmbench.report.findings import tied_setups
 from tmbench.report.frames import KEY, column, part_of, parts, shortened
 from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, places, spread, titled
 from tmbench.report.truths import primary
@@ -137,7 +139,9 @@ def _caption(
 
     setups, missing = int(part["setups"].iloc[0]), int(part["missing"].iloc[0])
     text = f"{setups:,} setups"
-    text += f", {missing:,} left out for missing values" if missing else ""
+    tied = tied_setups(part_of(tables["counts"], dict(where)))
+    text += f", {tied:,} left out because {all_tie(where['direction'])}" if tied else ""
+    text += f", {missing - tied:,} left out for missing values" if missing > tied else ""
     text += f"; {over}" if over else ""
     queries = independent_queries(tables["counts"], where["scenario"])
     if resampling.draws and queries < FEWEST_QUERIES:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tmbench.report.captions import p_text
 from tmbench.report.contract import COLUMNS
 from tmbench.report.findings import Count, Finding
-from tmbench.report.frames import part_of, parts, rows
+from tmbench.report.frames import part_of, parts
 from tmbench.stats.cells import Cells
 from tmbench.stats.reliability import reliability
 from tmbench.stats.truths import Runs, TruthRow, truth_rows
@@ -83,13 +83,33 @@ def undecided(table: DataFrame) -> Iterator[str]:
 
 
 def _best(known: DataFrame) -> str:
-    """Which source is the best on which targets."""
+    """Which source is the best on which targets, and where all of several reach the same."""
     best: dict[str, list[str]] = {}
+    equal: list[str] = []
     for (target,), part in parts(known, ["target"]):
-        row = next(rows(part.loc[[part["mean"].idxmax()]]))
-        best.setdefault(str(row.source), []).append(f"{target} ({row.mean:.3f})")
+        first = part[part["mean"] == part["mean"].max()]
+        where = f"{target} ({first['mean'].iloc[0]:.3f})"
+        if len(first) == len(part) > 1:
+            equal.append(where)
+        else:
+            best.setdefault(" and ".join(first["source"].astype(str)[:MOST_NAMED]), []).append(where)
     named = [f"{source} on {', '.join(where[:MOST_NAMED])}" for source, where in best.items()]
-    return f"Best: {'; '.join(named[:MOST_NAMED])}."
+    said = [f"Best: {'; '.join(named[:MOST_NAMED])}."] if named else []
+    said += [f"All sources reach the same on {', '.join(equal[:MOST_NAMED])}: none is the best."] if equal else []
+    return " ".join(said)
+
+
+def dropped_sentences(table: DataFrame) -> Iterator[str]:
+    """A sentence for each target of which something was left out as broken."""
+    for (target,), part in parts(table, ["target"]):
+        by_split = part["split"].value_counts(sort=False)
+        splits = ", ".join(f"{split} {number:,}" for split, number in by_split.items())
+        what = "annotation or image was" if len(part) == 1 else "annotations or images were"
+        example = str(part["problem"].iloc[0]).rstrip(".")
+        yield (
+            f"{target}: {len(part):,} {what} left out as broken ({splits}), such as: {example}; tables/dropped.csv "
+            "lists all."
+        )
 
 
 def truth_counts(table: DataFrame) -> list[Count]:

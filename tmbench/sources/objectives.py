@@ -216,9 +216,15 @@ class Masked(Objective):
         # Where timm leaves patches out, positions are added already and no block has run.
         hook = self.network.patch_drop.register_forward_hook(choose)  # type: ignore[union-attr]
         try:
-            return self.network.forward_features(inputs)[:, prefix:]  # type: ignore[operator]
+            return self.network.forward_features(self._shown(inputs, seen))[:, prefix:]  # type: ignore[operator]
         finally:
             hook.remove()
+
+    def _shown(self, inputs: Tensor, seen: Tensor) -> Tensor:
+        """``inputs`` with grey patches where they are hidden: convolutions before the patches look beyond their own."""
+        side = inputs.shape[-1] // self._patch
+        mask = inputs.new_zeros(len(inputs), self._patches).scatter(1, seen, 1.0).view(-1, 1, side, side)
+        return inputs * nn.functional.interpolate(mask, scale_factor=self._patch, mode="nearest")
 
     def _normalised(self, inputs: Tensor) -> Tensor:
         """(m, patches, 3 patch²): the pixels of each patch, of mean 0 and variance 1."""

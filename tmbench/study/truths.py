@@ -1,6 +1,7 @@
 """From records to the table of truths: what was recorded of each fine-tuning, with what the options say of it."""
 
 from collections.abc import Iterator
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tmbench.identity import canonical
 from tmbench.sources.recipe import Recipe
 from tmbench.stats.truths import Runs
 from tmbench.study.plan import Plan
+from tmbench.targets.options import Split
 
 BESIDE: dict[str, tuple[str, ...]] = {"detection": ("box_ap", "mask_ap")}
 """The measures of a task that stand in the table wherever they were recorded, beside the recipe's own."""
@@ -50,6 +52,27 @@ def _of_batch(plan: Plan, batch: Batch, records: Records, sizes: dict[str, float
             measure=measure,
             values=np.array([np.nan if value is None else value for value in found], dtype=np.float64),
         )
+
+
+def dropped_rows(plan: Plan, records: Records) -> list[dict[str, Any]]:
+    """What the truths of each detection target left out as broken, by split; of one truth, for it is the same for all.
+
+    The last truth of a target that is done tells: an option's data may have been mended meanwhile.
+    """
+    finished = {
+        batch.target: id
+        for batch in plan.units.batches
+        if batch.stage == "truth" and plan.options.target[batch.target].task == "detection"
+        for id in batch.ids
+        if id in records.done
+    }
+    told = {target: records.details(id).get("problems", {}) for target, id in finished.items()}
+    return [
+        {"target": target, "split": split, "problem": problem}
+        for target, problems in told.items()
+        for split in get_args(Split)
+        for problem in problems.get(split, ())
+    ]
 
 
 def _protocol(recipe: Recipe) -> str:

@@ -17,6 +17,10 @@ DIVERGED = "nan"
 """The failure that counts as the worst result: at that point of the grid training is not possible."""
 
 
+MOST_NAMED = 5
+"""So many sources and targets are named in a sentence."""
+
+
 @dataclass(frozen=True)
 class Search:
     """One stage for one source on one target.
@@ -175,6 +179,43 @@ def tuned_truths(plan: "Plan", records: Records, work: "TruthWork") -> Iterator[
                     taken.update(batch.ids)
                     yield batch
     yield from finals
+
+
+def stuck(plan: "Plan", records: Records) -> list[str]:
+    """A sentence for each stage of the tuning in which every point diverged, for some source on some target."""
+    from tmbench.study.work import truth_work
+
+    if not plan.sweep.tuning or not records.failed:
+        return []
+    cells: dict[str, list[str]] = {}
+    for found in searches(plan, records, truth_work(plan)).values():
+        for search in found:
+            if search.values and all(value == -float("inf") for value in search.values):
+                cells.setdefault(search.stage.name, []).append(f"{search.source} on {search.target}")
+    return [
+        f"every point of stage {stage.name} diverged for {_listed(cells[stage.name])}; lower "
+        f"{'its learning_rate values' if stage.learning_rate else 'the learning rate that it trains with'}."
+        for stage in plan.sweep.tuning
+        if stage.name in cells
+    ]
+
+
+def edge_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each stage whose best point lies on the edge of its grid, from the table ``tuning``."""
+    cells: dict[str, list[str]] = {}
+    for row in rows:
+        if row["edge"]:
+            cells.setdefault(row["stage"], []).append(f"{row['source']} on {row['target']} ({row['edge']})")
+    return [
+        f"after all extensions the best point of stage {stage} lies on the edge of the grid for {_listed(found)}: a "
+        "better one may lie beyond; give the stage more values there (tables/tuning.csv)."
+        for stage, found in cells.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def tuning_rows(plan: "Plan", records: Records) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """From a pydantic error to one sentence: the file, the key, what is wrong, the nearest valid names."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,11 +14,9 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Confi
     problems = error.errors(include_url=False)
     # A misspelt key comes with a missing one; the spelling is what the user can mend.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    # Union tags and positions inside tuples appear in the location; keys are what a user can find in the file.
-    location = [str(part) for part in first["loc"]]
+    location, keys = _found_in(model, first["loc"])
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
-        keys = _keys_beside(model, location)
         close = nearest(location[-1], keys)
         offer = f"Nearest: {', '.join(close)}." if close else f"Known: {', '.join(keys)}."
         text = f"{where}: the key '{key}' does not exist. {offer}"
@@ -62,15 +61,29 @@ def _in_words(problem: Any) -> str:
     return f"it {message[subject.end() :]}, and is {short}"
 
 
-def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:
-    """The valid keys at the place where an unknown one was found."""
-    current: Any = model
-    for part in location[:-1]:
-        for candidate in _models(current):
-            if part in candidate.model_fields:
-                current = candidate.model_fields[part].annotation
-                break
-    return sorted({key for candidate in _models(current) for key in candidate.model_fields})
+def _found_in(model: type[BaseModel], places: Sequence[int | str]) -> tuple[list[str], list[str]]:
+    """Where a problem is, in the keys that a user finds in the file, and the valid keys beside the last of them.
+
+    Beside these and positions in lists, pydantic's ``places`` hold the kind of the model that a union came to, such as
+    ``file`` of a source's weights; it is left out.
+    """
+    location: list[str] = []
+    current, beside = _models(model), list[type[BaseModel]]()
+    for place in places:
+        if len(current) > 1 and (of_kind := [one for one in current if place in _kinds(one)]):
+            current = of_kind
+            continue
+        location.append(str(place))
+        if not isinstance(place, int):
+            beside = current
+            fields = [one.model_fields[place] for one in current if place in one.model_fields]
+            current = [found for one in fields for found in _models(one.annotation)]
+    return location, sorted({key for one in beside for key in one.model_fields})
+
+
+def _kinds(model: type[BaseModel]) -> set[Any]:
+    """The words by which a union tells this model from others."""
+    return {word for one in model.model_fields.values() for word in get_args(one.annotation) if isinstance(word, str)}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

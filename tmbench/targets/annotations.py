@@ -205,28 +205,47 @@ def _mask(segmentation: Any, height: int, width: int) -> tuple[RLE, float]:
     return runs, area
 
 
-def existing_folder(text: str) -> Path:
+def existing_folder(text: str, root: str = "") -> Path:
     """The folder that ``text`` names, ``~`` expanded; relative to the working directory.
+
+    ``root``, the set's folder where it has one, is for the message.
 
     Raises:
         BadData: when there is none.
     """
     path = Path(text).expanduser()
     if not path.is_dir():
-        raise BadData(f"there is no folder {path.absolute()}; paths are relative to the working directory.")
+        raise BadData(_missing("folder", path, root))
     return path
 
 
-def existing_file(text: str) -> Path:
+def existing_file(text: str, root: str = "") -> Path:
     """The file that ``text`` names, ``~`` expanded; relative to the working directory.
+
+    ``root``, the set's folder where it has one, is for the message.
 
     Raises:
         BadData: when there is none.
     """
     path = Path(text).expanduser()
     if not path.is_file():
-        raise BadData(f"there is no file {path.absolute()}; paths are relative to the working directory.")
+        raise BadData(_missing("file", path, root))
     return path
+
+
+def _missing(kind: str, path: Path, root: str) -> str:
+    """That ``path`` is not there, and what to do; the folder of a target has been looked for in ``paths.data``."""
+    what = f"there is no {kind} {path.absolute()}"
+    if not path.is_absolute():
+        return f"{what}; paths are relative to the working directory, and a target's folder to paths.data."
+    if not root:
+        return f"{what}: put it there, or correct its path in the target's option file."
+    if Path(root).expanduser().is_dir() and path != Path(root).expanduser():
+        return (
+            f"{what}: put it there, or correct its name in the target's option file, or set paths.data (or the "
+            "target's folder) to where the set is."
+        )
+    return f"{what}: put the set there, or set paths.data (or the target's folder) to where it is."
 
 
 def source_of(split: str, given: Mapping[str, Any], shares: Mapping[str, float], what: str) -> str:

@@ -40,7 +40,7 @@ def load(target: ClassificationTarget, split: Split) -> LabelledImages:
     function = find_function(target.function)
     seeds = Seeds(content_id({"target": target.parameters, "seed": target.seed, "version": target.version}))
     size: int = getattr(target.sizes, split)
-    data = function(split, size, seeds, **target.parameters)
+    data = function(split, size, seeds, **target.arguments)
     _check(data, target, split, size)
     return data
 

@@ -52,6 +52,8 @@ def coco(
             images that are in two splits' files.
         ConfigError: for a split with neither file nor share.
     """
+    if folder:
+        existing_folder(folder, folder)
     annotations = {name: str(Path(folder).expanduser() / text) for name, text in annotations.items()}
     if isinstance(images, str):
         images = str(Path(folder).expanduser() / images)
@@ -59,9 +61,9 @@ def coco(
         images = {name: str(Path(folder).expanduser() / text) for name, text in images.items()}
     shares = {"validation": validation_share, "test": test_share}
     source = source_of(split, annotations, shares, "annotations")
-    path = existing_file(annotations[source])
+    path = existing_file(annotations[source], folder)
     content = _read(path)
-    place = _folder_of(images, source)
+    place = _folder_of(images, source, folder)
     classes = _classes(path, content["categories"])
     _check_against_others(path, content, source, annotations, images)
     has_masks = masks and any(isinstance(one, dict) and one.get("segmentation") for one in content["annotations"])
@@ -83,12 +85,12 @@ def _read(path: Path) -> dict[str, list[Any]]:
     return dict(content)
 
 
-def _folder_of(images: Mapping[str, str] | str, split: str) -> Path:
+def _folder_of(images: Mapping[str, str] | str, split: str, root: str) -> Path:
     if isinstance(images, str):
-        return existing_folder(images)
+        return existing_folder(images, root)
     if split not in images:
         raise BadData(f"images names no folder for the split '{split}', only for {', '.join(images) or 'none'}.")
-    return existing_folder(images[split])
+    return existing_folder(images[split], root)
 
 
 def _classes(path: Path, categories: Iterable[Any]) -> dict[str, int]:
@@ -107,24 +109,40 @@ def _pictures(
     path: Path, content: dict[str, list[Any]], classes: dict[str, int], place: Path
 ) -> tuple[list[Picture], list[str]]:
     """The images in the file's order with their annotations, and what belongs to none."""
-    labels = {number: label for label, number in enumerate(classes.values())}
-    names = {number: name for name, number in classes.items()}
+    # By the ids as the file writes them: text is no number, though both files may write text.
+    order = {number: label for label, number in enumerate(classes.values())}
+    labels = {one["id"]: order[int(one["id"])] for one in content["categories"]}
+    names = {one["id"]: str(one["name"]) for one in content["categories"]}
     problems: list[str] = []
     listed: dict[Any, dict[str, Any]] = {}
+    files: dict[str, Any] = {}
+    again: set[Any] = set()
     for row, image in enumerate(content["images"]):
         try:
-            number, _ = image["id"], image["file_name"]
+            number, name = image["id"], str(image["file_name"])
             if number in listed:
                 problems.append(f"{path}: a second image has the id {number} ({image['file_name']}).")
                 continue
-            listed[number] = image
+            if name in files:
+                problems.append(
+                    f"{path}: the file {name} has two ids, {files[name]} and {number}; the second is left out with "
+                    "its objects."
+                )
+                again.add(number)
+                continue
+            listed[number], files[name] = image, number
         except (KeyError, TypeError):
             problems.append(f"{path}: entry {row} of 'images' has no 'id' or no 'file_name'.")
     shown: dict[Any, list[Annotation]] = defaultdict(list)
     for row, one in enumerate(content["annotations"]):
         try:
+            if one["image_id"] in again:
+                continue
             if one["image_id"] not in listed:
-                problems.append(f"{path}: annotation {one.get('id', row)} is of image {one['image_id']}, not listed.")
+                note = _other_type(one["image_id"], listed, "images")
+                problems.append(
+                    f"{path}: annotation {one.get('id', row)} is of image {one['image_id']}, not listed{note}."
+                )
                 continue
             shown[one["image_id"]].append(_annotation(one, row, labels, names))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -133,9 +151,11 @@ def _pictures(
     return [_picture(path, image, place, shown[number]) for number, image in listed.items()], problems
 
 
-def _annotation(one: dict[str, Any], row: int, labels: dict[int, int], names: dict[int, str]) -> Annotation:
+def _annotation(one: dict[str, Any], row: int, labels: dict[Any, int], names: dict[Any, str]) -> Annotation:
     x, y, width, height = (float(value) for value in one["bbox"])
     category = one["category_id"]
+    if category not in labels and (note := _other_type(category, labels, "categories")):
+        raise ValueError(f"its category_id {category} is of no category{note}")
     area = one.get("area")
     return Annotation(
         f"annotation {one.get('id', row)}",
@@ -146,6 +166,20 @@ def _annotation(one: dict[str, Any], row: int, labels: dict[int, int], names: di
         float(area) if isinstance(area, int | float) else None,
         one.get("segmentation"),
     )
+
+
+def _other_type(number: Any, known: Mapping[Any, Any], place: str) -> str:
+    """What to add where an id is not among those of ``place``, but would be as text or as a number."""
+    if not isinstance(number, str):
+        return (
+            f", for it is a number and the ids in '{place}' are text: write both as numbers"
+            if str(number) in known
+            else ""
+        )
+    digits = number.strip()
+    if digits.isdecimal() and int(digits) in known:
+        return f", for it is text and the ids in '{place}' are numbers: write both as numbers"
+    return ""
 
 
 def _picture(path: Path, image: dict[str, Any], place: Path, shown: list[Annotation]) -> Picture:

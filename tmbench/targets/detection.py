@@ -16,6 +16,12 @@ from tmbench.targets.options import DetectionTarget, Split
 NAMED = 3
 """Problems that a refusal spells out; the others are counted."""
 
+LISTED = 10
+"""Classes that a message names; of more, the first."""
+
+NO_MASK = "has no mask"
+"""How a problem says that an object lacks its mask."""
+
 
 class RLE(TypedDict):
     """A run-length mask as COCO compresses it: ``size`` is [height, width]."""
@@ -274,9 +280,12 @@ def load(target: DetectionTarget, split: Split) -> DetectionImages:
 def _refusal(problems: Sequence[str]) -> str:
     more = f" (and {len(problems) - NAMED} more)" if len(problems) > NAMED else ""
     count = "one thing" if len(problems) == 1 else f"{len(problems)} things"
+    boxes = ""
+    if unmasked := sum(NO_MASK in text for text in problems):
+        boxes = f" {unmasked} of them lack a mask: 'masks: false' in the target's parameters leaves masks unread."
     return (
         f"{count} cannot be used: {' '.join(problems[:NAMED])}{more} Mend what is wrong, or leave it out with "
-        "'broken: drop' in the target's option file."
+        f"'broken: drop' in the target's option file.{boxes}"
     )
 
 
@@ -284,7 +293,7 @@ def _check(data: DetectionImages, target: DetectionTarget, split: str, size: int
     """Hold ``data`` to what ``target`` declares."""
     lost = f" ({len(data.problems)} were left out as broken: {data.problems[0]})" if data.problems else ""
     if len(data.classes) != target.classes:
-        raise BadData(f"{place}: {len(data.classes)} classes, but the option file says classes={target.classes}.")
+        raise BadData(f"{place}: {_other_classes(data.classes, target)}")
     if len(data) == 0:
         shown = f" that show {', '.join(target.only_classes)}" if target.only_classes else ""
         raise BadData(f"{place}: there are no images{shown}{lost}.")
@@ -300,13 +309,31 @@ def _check(data: DetectionImages, target: DetectionTarget, split: str, size: int
             raise BadData(f"{place}, {data.names[i]}: {wrong}")
         counts += np.bincount(objects.labels[~objects.crowd], minlength=target.classes)
     if not counts.any():
-        raise BadData(f"{place}: none of the {len(data)} images has an object{lost}.")
+        regions = sum(len(data.objects(i)) for i in range(len(data)))
+        why = (
+            f"all {regions} are crowd regions or marked difficult, which evaluation ignores; count them as objects "
+            "(Pascal VOC: 'difficult: count' in the target's parameters), or take other images"
+            if regions
+            else "check that the annotations belong to these images"
+        )
+        raise BadData(f"{place}: none of the {len(data)} images has an object{lost}: {why}.")
     if split == "train" and not counts.all():
         absent = data.classes[int(np.argmin(counts))]
         raise BadData(
             f"{place}: class '{absent}' has no object in {len(data)} images{lost}; raise sizes.train, or name the "
             "classes that are there in only_classes."
         )
+
+
+def _other_classes(classes: Sequence[str], target: DetectionTarget) -> str:
+    """That the set's classes are not as many as ``target`` says, and what to do."""
+    more = f", … {len(classes) - LISTED} more" if len(classes) > LISTED else ""
+    choose = "" if target.only_classes or len(classes) < target.classes else ", or name those to keep in only_classes"
+    count = "one class" if len(classes) == 1 else f"{len(classes)} classes"
+    return (
+        f"{count} ({', '.join(classes[:LISTED])}{more}), but the option file says classes={target.classes}: set "
+        f"classes: {len(classes)}{choose}."
+    )
 
 
 def _wrong(objects: Objects, data: DetectionImages, i: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tmbench.targets.detection import RLE
+from tmbench.targets.detection import NO_MASK, RLE
 
 
 class BadMask(Exception):
@@ -29,7 +29,7 @@ def run_lengths(segmentation: Any, height: int, width: int, slack: float = 0.0) 
         BadMask: when it is none of these, or does not fit the image.
     """
     if not segmentation:
-        raise BadMask("has no mask")
+        raise BadMask(NO_MASK)
     if isinstance(segmentation, dict):
         return _from_runs(segmentation, height, width)
     if isinstance(segmentation, list):

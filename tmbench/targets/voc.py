@@ -11,7 +11,7 @@ import numpy as np
 from tmbench.identity import Seeds
 from tmbench.targets.annotations import Annotation, Picture, existing_file, existing_folder, set_of, share_of, source_of
 from tmbench.targets.bad_data import BadData
-from tmbench.targets.detection import DetectionImages
+from tmbench.targets.detection import NO_MASK, DetectionImages
 from tmbench.targets.runs import BadMask, encoded
 
 CLASSES = (
@@ -19,6 +19,9 @@ CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 """The twenty classes of VOC2007 to VOC2012."""
+
+PRESENCE = ("-1", "0", "1")
+"""What the last column of a class's list says: the class is not there, only as difficult objects, or there."""
 
 Difficult = Literal["ignore", "count", "drop"]
 
@@ -78,9 +81,9 @@ def voc(
 
 
 def _root(text: str) -> Path:
-    root = existing_folder(text)
+    root = existing_folder(text, text)
     for name in ("Annotations", "JPEGImages"):
-        existing_folder(str(root / name))
+        existing_folder(str(root / name), text)
     return root
 
 
@@ -93,9 +96,13 @@ def _exists(root: Path, text: str) -> bool:
 
 
 def _names(root: Path, text: str) -> list[str]:
-    """The images of a list; its second column, where it has one, is of another task."""
-    lines = existing_file(str(_list(root, text))).read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    """The images of a list; a last column of -1, 0 or 1 in every line is of another task. Names may have spaces."""
+    path = existing_file(str(_list(root, text)), str(root))
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    columns = [line.rsplit(maxsplit=1) for line in lines]
+    if all(len(found) == 2 and found[1] in PRESENCE for found in columns):
+        lines = [found[0] for found in columns]
+    return list(dict.fromkeys(lines))
 
 
 def _picture(root: Path, name: str, classes: tuple[str, ...], difficult: Difficult, masks: bool) -> Picture:
@@ -153,12 +160,12 @@ def _numbers(path: Path) -> np.ndarray:
     from PIL import Image
 
     if not path.is_file():
-        raise BadMask(f"has no mask, for there is no file {path}")
+        raise BadMask(f"{NO_MASK}, for there is no file {path}")
     try:
         with Image.open(path) as image:
             numbers = np.asarray(image)
     except (OSError, ValueError, SyntaxError) as error:
-        raise BadMask(f"has no mask, for {path} does not decode") from error
+        raise BadMask(f"{NO_MASK}, for {path} does not decode") from error
     if numbers.ndim != 2:
-        raise BadMask(f"has no mask, for the pixels of {path} are colours and no objects' numbers")
+        raise BadMask(f"{NO_MASK}, for the pixels of {path} are colours and no objects' numbers")
     return numbers

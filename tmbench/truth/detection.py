@@ -28,6 +28,8 @@ from tmbench.targets.detection import DetectionImages, load
 from tmbench.targets.options import DetectionTarget, Split
 from tmbench.truth import Truth
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
 Backend = Callable[[Source, nn.Module, DetectionRecipe, int, Seeds], nn.Module]
 """Builds a detector around a source's network, which stays as it is, for so many classes.
 
@@ -49,7 +51,8 @@ def fine_tune(
     """Fine-tune ``source`` on ``target`` by ``recipe`` with each learning rate; measure the best one on test.
 
     The best is the one of highest ``recipe.measure`` on validation at the epoch that the recipe reports; of equal
-    ones the first. The test split is loaded after the choice is made, and measured once.
+    ones the first. All splits are loaded first, so that what is wrong with one is found before anything is trained;
+    of the test split no image is decoded before the choice is made, and it is measured once.
 
     Args:
         source: the source's option.
@@ -73,7 +76,7 @@ def fine_tune(
         Diverged: when the loss becomes infinite or NaN at every learning rate.
     """
     built = backend(recipe)
-    splits = {split: _split(target, split, recipe) for split in ("train", "validation")}
+    splits = {split: _split(target, split, recipe) for split in SPLITS}
 
     network = build(source, weights)
 
@@ -105,7 +108,6 @@ def fine_tune(
         raise Diverged(f"every learning rate diverged; the last one: {search.tried[-1]['diverged']}")
     model = learner()
     load_weights(model, best.weights)
-    splits["test"] = _split(target, "test", recipe)
     evaluation = evaluated(splits["test"], detections(model, splits["test"]))
     return Truth(
         measures=evaluation.numbers | {f"validation_{recipe.measure}": best.reached},

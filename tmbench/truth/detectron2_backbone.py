@@ -63,7 +63,9 @@ def backbone(trunk: nn.Module, recipe: DetectionRecipe) -> SquareBackbone:
         maps = build(body.channels[0], body.strides[0], kind, sizes)
     else:
         if kind.kind == "simple":
-            raise ConfigError("pyramid.kind=simple is for vision transformers. Set pyramid.kind=fpn for this source.")
+            raise ConfigError(
+                "pyramid.kind=simple is for vision transformers. Say kind: fpn in the recipe's option file."
+            )
         body = ConvolutionalBody(trunk)
         strides = body.strides
         if any(2 * stride != after for stride, after in pairwise(strides)) or COARSEST % strides[-1]:

@@ -236,7 +236,7 @@ def theirs_without_class_token(network, block, tokens, shared):
 
 
 def test_beit_needs_biases():
-    with pytest.raises(ConfigError, match=r"Set vit\.relative_position=bias"):
+    with pytest.raises(ConfigError, match=r"Set vit\.relative_position to bias in the recipe's option file"):
         body(beit(True))
 
 

@@ -70,7 +70,7 @@ def test_a_convolutional_source_has_its_own_strides():
 
 
 def test_a_convolutional_source_has_no_simple_pyramid():
-    with pytest.raises(ConfigError, match=r"Set pyramid\.kind=fpn"):
+    with pytest.raises(ConfigError, match=r"Set pyramid\.kind to fpn in the recipe's option file"):
         pyramid("convolutional", (8,) * 4, (2, 4, 8, 16), options("simple"), 4)
 
 

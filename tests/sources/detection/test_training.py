@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from cuts import Cut, CutAt, to_the_end
+from pydantic import ValidationError
 from scenes_work import Convolutions, Transformer, recipe, scenes, tiny_detector
 from torch import nn
 
@@ -17,7 +18,7 @@ from tmbench.sources.network import weights_of
 from tmbench.sources.training import Diverged, schedule
 from tmbench.targets.detection import DetectionImages, Objects, no_objects
 
-IMAGES, STEPS, EPOCHS = 9, 2, 2  # batches of 4 and 5
+IMAGES, BATCH, STEPS, EPOCHS = 9, 6, 2, 2  # batches of 5 and 4
 RATE = 0.003
 ALL = {"augment": "jitter", "average": 0.5, "accumulate": 2, "scales": (0.5, 1.5)}
 
@@ -42,6 +43,7 @@ def by_sizes(model):
 def trained(images, *checkpoints, body=Convolutions, seed="a", rate=RATE, judge=None, **changes):
     """A training of the same start, begun in a random state of its own, as another process would."""
     model = tiny_detector(body)
+    changes = {"batch_size": BATCH, **changes}
     return train(model, images, recipe(**changes), rate, Seeds(seed), *checkpoints, judge=judge)
 
 
@@ -160,12 +162,16 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_says_where(start, images):
     with pytest.raises(Diverged, match=rf"loss_mask is nan in step {start + 1} of epoch 1 at learning rate 0.003") as e:
         train(model, images, recipe(), RATE, Seeds("a"))
     assert e.value.failure == "nan"
+    assert str(e.value).endswith("; lower learning_rates.")  # this recipe clips
     assert len(calls) == start + 1
 
 
 def test_a_learning_rate_far_too_high_diverges(images):
-    with pytest.raises(Diverged):
-        trained(images, rate=1e30, optimizer="sgd", clip=None, warm_up=0.0)
+    changes = {"rate": 1e30, "optimizer": "sgd", "warm_up": 0.0}
+    with pytest.raises(Diverged, match="lower learning_rates or clip the gradient"):
+        trained(images, clip=None, **changes)
+    with pytest.raises(Diverged, match=r"lower learning_rates\.$"):
+        trained(images, clip=1.0, **changes)
 
 
 class Layered(nn.Module):
@@ -298,7 +304,7 @@ def test_accumulated_parts_are_the_whole_batch(images):
     done = {}
     for parts in (1, 2, 4):
         model = Counting()
-        changes = {"batch_size": 8, "epochs": 3, "accumulate": parts, "optimizer": "sgd", "heads": {"masks": False}}
+        changes = {"batch_size": 12, "epochs": 3, "accumulate": parts, "optimizer": "sgd", "heads": {"masks": False}}
         done[parts] = train(model, images, recipe(**changes), 0.05, Seeds("a"))
         assert sum(model.sizes) == 3 * IMAGES
         assert len(model.sizes) == 3 * parts
@@ -307,6 +313,21 @@ def test_accumulated_parts_are_the_whole_batch(images):
             assert np.allclose(done[parts].weights[name], value, rtol=1e-5, atol=1e-6)
         for first, other in zip(done[1].curve, done[parts].curve, strict=True):
             assert other["losses"] == pytest.approx(first["losses"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"), [(11, 8, [6, 5]), (8, 8, [8]), (3, 8, [3]), (5, 2, [2, 2, 1])], ids=str
+)
+def test_a_step_has_no_more_images_than_the_batch_size(count, size, sizes):
+    model = Counting()
+    train(model, scenes(count), recipe(batch_size=size, epochs=1, heads={"masks": False}), 0.01, Seeds("a"))
+    assert model.sizes == sizes
+
+
+@pytest.mark.parametrize("milestones", [(0.9, 0.5), (0.5, 0.5), (8, 11), (0.0,)], ids=str)
+def test_milestones_that_do_not_rise_are_refused(milestones):
+    with pytest.raises(ValidationError, match=r"milestones=\[.*\] are shares of all steps: give numbers that rise"):
+        recipe(milestones=milestones)
 
 
 def test_gradients_are_clipped(images):

@@ -75,8 +75,28 @@ def test_a_deeper_file_is_refused(saved):
 
 
 def test_another_shape_is_refused(saved):
-    with pytest.raises(BadWeights, match=r"'pos_embed' is \(1, 17, 16\), not \(1, 65, 16\)"):
+    with pytest.raises(BadWeights, match=r"'patch_embed\.proj\.weight' is .*Correct the source's architecture"):
+        saved(state(), work.transformer(patch_size=4))
+
+
+def test_positions_of_another_image_size_name_it(saved):
+    words = r"'pos_embed' is \(1, 17, 16\), not \(1, 65, 16\)\. .* set the source's input\.size to 32\.$"
+    with pytest.raises(BadWeights, match=words):
         saved(state(), work.transformer(img_size=64))
+    uneven = state() | {"pos_embed": torch.zeros(1, 13, 16)}
+    with pytest.raises(BadWeights, match=r"not \(1, 17, 16\)\. Correct the source's architecture"):
+        saved(uneven)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(saved, value):
+    broken = state()
+    broken["blocks.1.norm1.weight"][3] = value
+    with pytest.raises(BadWeights, match=r"not finite, in 'blocks\.1\.norm1\.weight'; download it again"):
+        saved(broken)
+    headless = state()
+    headless["head.bias"][0] = value
+    assert saved(headless, head_classes=0).report["head"] == "fresh"  # what is left out has no say
 
 
 def test_another_layout_is_refused(saved):
@@ -106,16 +126,21 @@ def test_a_pickle_is_never_read(zipped, tmp_path):
     assert trace.exists()  # so it would have been
 
 
-def test_the_conversion_that_is_offered_works(tmp_path):
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_conversion_that_is_offered_works(whole, tmp_path):
     import subprocess
     import sys
 
-    torch.save({"model": state(), "args": argparse.Namespace(lr=1)}, tmp_path / "weights.pth")
-    with pytest.raises(BadWeights, match=r"\(argparse\.Namespace\)") as caught:
-        read(work.option(tmp_path / "weights.pth", "timm"), work.transformer())
+    network = work.drawn(work.transformer())
+    path, elsewhere = tmp_path / "weights_v1.5.pth.tar", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    torch.save(network if whole else {"model": network, "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(BadWeights, match=r"would run code.*with its own weights\.sha256 or none\.$") as caught:
+        read(work.option(path, "timm", sha256=hashlib.sha256(path.read_bytes()).hexdigest()), work.transformer())
     words = str(caught.value).split('python -c "')[1].split('"`')[0]
-    subprocess.run([sys.executable, "-c", words], check=True, cwd=tmp_path, timeout=60)
-    loaded = read(work.option(tmp_path / "weights.safetensors", "timm", head_classes=3), work.transformer())
+    subprocess.run([sys.executable, "-c", words], check=True, cwd=elsewhere, timeout=60)
+    place = tmp_path / "weights_v1.5.safetensors"  # beside the file, wherever the command is run
+    loaded = read(work.option(place, "timm", head_classes=3), work.transformer())
     assert loaded.report["head"] == "loaded"
 
 

@@ -199,4 +199,7 @@ def _check(network: nn.Module, biased: bool, options: PlainViT) -> None:
             "Choose a source with timm's VisionTransformer, or with a convolutional network."
         )
     if biased and options.relative_position != "bias":
-        raise ConfigError("BEiT knows positions by biases alone. Set vit.relative_position=bias for this source.")
+        raise ConfigError(
+            "BEiT knows positions by biases alone. Set vit.relative_position to bias in the recipe's option file, "
+            "or leave this source out."
+        )

@@ -186,8 +186,8 @@ def _kept(trunk: GeneralizedRCNN, recipe: DetectionRecipe, outputs: int) -> Dete
     regions, body = trunk.roi_heads, trunk.backbone.body
     if recipe.heads.masks and not regions.has_mask():
         raise ConfigError(
-            "the source is a Faster R-CNN, and the recipe has heads.masks=true. Set heads.masks=false, or choose a "
-            "Mask R-CNN."
+            "the source is a Faster R-CNN, and the recipe has a mask head. Set heads.masks to false in the recipe's "
+            "option file, or choose a Mask R-CNN."
         )
     strides = tuple(4 * 2**i for i in range(MAPS))
     channels = trunk.backbone.out_channels

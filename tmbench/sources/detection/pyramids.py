@@ -144,10 +144,16 @@ def pyramid(
         ConfigError: where they do not fit: no simple pyramid for convolutional networks, at most five maps.
     """
     if sizes > MAPS + 1:
-        raise ConfigError(f"heads.anchor_sizes has {sizes} sizes, one a map; a pyramid has {MAPS + 1} maps at most.")
+        raise ConfigError(
+            f"heads.anchor_sizes has {sizes} sizes, one a map; a pyramid has {MAPS + 1} maps at most. Name fewer "
+            "in the recipe's option file."
+        )
     if kind == "convolutional":
         if options.kind == "simple":
-            raise ConfigError("pyramid.kind=simple is for vision transformers. Set pyramid.kind=fpn for this source.")
+            raise ConfigError(
+                "the pyramid of kind 'simple' is for vision transformers. Set pyramid.kind to fpn in the recipe's "
+                "option file, or leave this source out."
+            )
         return feature_pyramid(channels, options, sizes), _and_pooled(strides, sizes)
     finer = tuple(FINEST * 2**i for i in range(MAPS))
     build = SimplePyramid if options.kind == "simple" else FourBlockPyramid

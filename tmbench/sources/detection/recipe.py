@@ -4,6 +4,7 @@ Knows no torch: a plan reads recipes. Where torchvision's and detectron2's defau
 anchors, proposals), the recipe says what both are told.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -107,13 +108,13 @@ class DetectionRecipe(Recipe):
         scales: smallest and largest scale of the jitter, relative to fitting ``image_size``.
         optimizer: AdamW or Adam with β = (0.9, 0.999), or SGD with momentum 0.9.
         epochs: passes over the training images.
-        batch_size: images a step.
+        batch_size: images a step at most; all steps of an epoch are equally large, or one image smaller.
         accumulate: in so many parts of equal size, one after the other, to save memory.
         weight_decay: on matrices and kernels, not on norms, biases and position embeddings.
         layer_decay: the learning rate's factor from one block of a ViT to the one below it; 1 for none.
         schedule: what the learning rate does after the warm-up: half a cosine to 0, ``steps`` (a tenth from each of
             ``milestones`` on), or constant.
-        milestones: shares of all steps.
+        milestones: shares of all steps, rising.
         warm_up: share of all steps in which the learning rate rises from 0.
         clip: largest norm of the gradient; none where null.
         precision: of the forward pass; weights are float32 always.
@@ -166,4 +167,9 @@ class DetectionRecipe(Recipe):
             raise PydanticCustomError("recipe", "report=best needs curve_every=1 or more", {})
         if not 0 < self.scales[0] <= self.scales[1]:
             raise PydanticCustomError("recipe", "scales are a smallest and a largest, both above 0", {})
+        bounds = (0.0, *self.milestones, 1.0)
+        if any(later <= earlier for earlier, later in pairwise(bounds)):
+            given = ", ".join(f"{share:g}" for share in self.milestones)
+            text = "milestones=[{m}] are shares of all steps: give numbers that rise, between 0 and 1"
+            raise PydanticCustomError("recipe", text, {"m": given})
         return self

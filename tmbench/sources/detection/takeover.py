@@ -65,11 +65,11 @@ def _fitted(old: Tensor | None, new: Tensor) -> Tensor | None:
 
 def _sentence(wrong: list[str], recipe: DetectionRecipe, theirs: DetectionRecipe) -> str:
     pairs = [(".".join(path), _value(theirs, path), _value(recipe, path)) for path in SHAPING]
-    differences = [f"{key}={old}, not {new}" for key, old, new in pairs if old != new]
+    differences = [f"{key}: {old}, not {new}" for key, old, new in pairs if old != new]
     what = "; ".join(differences) or "the recipes agree, so the source's architecture is another one"
     return (
         f"the source's detector does not fit this recipe ({len(wrong)} weights, the first being {wrong[0]}). "
-        f"Set what it was pretrained with: {what}."
+        f"Set in the recipe's option file what it was pretrained with: {what}."
     )
 
 

@@ -83,8 +83,11 @@ def train(
         Diverged: as soon as a loss is not finite.
     """
     if recipe.heads.masks and not images.has_masks:
-        raise ConfigError("the recipe has a mask head, and the data set has no masks: set heads.masks=false.")
-    count = max(1, round(len(images) / recipe.batch_size))
+        raise ConfigError(
+            "the recipe has a mask head, and the data set has no masks: say masks: false under heads in the "
+            "recipe's option file."
+        )
+    count = steps_an_epoch(len(images), recipe)
     factor = schedule(count * recipe.epochs, recipe.warm_up, recipe.schedule, recipe.milestones)
     training = Training(model, recipe, rate, seeds, len(images))
     training.resume(checkpoints.saved())
@@ -102,6 +105,16 @@ def train(
         if measured and checkpoints.due():
             checkpoints.save(training.saved())
     return training.ended()
+
+
+def steps_an_epoch(images: int, recipe: DetectionRecipe) -> int:
+    """Steps in which ``images`` images are seen once: equally large ones, of ``batch_size`` at most."""
+    return math.ceil(images / recipe.batch_size)
+
+
+def _advice(recipe: DetectionRecipe) -> str:
+    clip = "" if recipe.clip is not None and recipe.clip <= 1 else " or clip the gradient (clip: 1.0)"
+    return f"lower learning_rates{clip}"
 
 
 def _is_measured(epoch: int, recipe: DetectionRecipe) -> bool:
@@ -133,7 +146,8 @@ class Training:
         self._seen = 0  # images of the epoch so far
         self._best: tuple[int, float, Arrays] | None = None  # epoch, measure, weights
         shapes = [[name, list(value.shape)] for name, value in model.state_dict().items()]
-        self._signature = content_id([FORMAT, recipe.key(), rate, seeds.unit, images, shapes])
+        steps = steps_an_epoch(images, recipe)
+        self._signature = content_id([FORMAT, recipe.key(), rate, seeds.unit, images, steps, shapes])
 
     def step(self, batch: Batch, number: int, factor: float) -> None:
         """Step ``number`` of the training, on ``batch``, at ``factor`` times the highest learning rate."""
@@ -170,7 +184,7 @@ class Training:
             if not math.isfinite(value):
                 raise Diverged(
                     f"{name} is {value} in step {self.steps + 1} of epoch {len(self.curve) + 1} "
-                    f"at learning rate {self._rate:g}."
+                    f"at learning rate {self._rate:g}; {_advice(self._recipe)}."
                 )
             self._losses[name] = self._losses.get(name, 0.0) + value * len(members)
         self._seen += len(members)
@@ -215,7 +229,10 @@ class Training:
         """The finished training."""
         values = self._average or self._model.state_dict()
         if not all(bool(torch.isfinite(value).all()) for value in values.values()):
-            raise Diverged(f"the weights are not finite after the last step at learning rate {self._rate:g}.")
+            raise Diverged(
+                f"the weights are not finite after the last step at learning rate {self._rate:g}; "
+                f"{_advice(self._recipe)}."
+            )
         if self._average:
             self._model.load_state_dict(self._average)
         self._model.eval()

@@ -1,5 +1,6 @@
 """Holding translated entries to a network: what is loaded, what stays fresh, and what must not be."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ def fitted(weights: FileWeights, digest: str, translated: Translated, network: n
     """The network's own state with ``translated.entries`` in it.
 
     Raises:
-        BadWeights: when an entry beyond the heads is missing, has another shape, or has no place in the network.
+        BadWeights: when an entry beyond the heads is missing, has another shape, or has no place in the network; when
+            a number that would be loaded is not finite.
     """
     own = network.state_dict()
     heads = head_names(network)
@@ -52,15 +54,25 @@ def fitted(weights: FileWeights, digest: str, translated: Translated, network: n
     fresh = [name for name in own if name not in given and (name.startswith(may_be_fresh) or name.endswith(COMPUTED))]
     if problems := list(_problems(own, given, fresh)):
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise BadWeights(
-            f"{weights.file} does not fit the architecture: {'; '.join(problems[:3])}{more}. Correct the source's "
-            f"architecture, or weights.layout ({weights.layout})."
+        size = _image_size(own, given, network) if all("'pos_embed'" in problem for problem in problems) else None
+        remedy = (
+            f"Its positions are those of images of {size} pixels: set the source's input.size to {size}"
+            if size
+            else f"Correct the source's architecture, or weights.layout ({weights.layout})"
         )
+        raise BadWeights(f"{weights.file} does not fit the architecture: {'; '.join(problems[:3])}{more}. {remedy}.")
     arrays = {
         # Files may be of half precision; a network of ours never is.
         name: np.array(given.get(name, value).detach().to("cpu", value.dtype).numpy(), order="C")
         for name, value in own.items()
     }
+    broken = [name for name in given if not np.isfinite(arrays[name]).all()]
+    if broken:
+        more = f" and {len(broken) - 1} more entries" if len(broken) > 1 else ""
+        raise BadWeights(
+            f"{weights.file} holds numbers that are not finite, in '{broken[0]}'{more}; download it again, or name "
+            "another file (weights.file)."
+        )
     return Loaded(
         arrays,
         {
@@ -99,6 +111,20 @@ def _problems(own: Entries, given: Entries, fresh: list[str]) -> Iterator[str]:
     for name in given:
         if name not in own:
             yield f"'{name}' has no place"
+
+
+def _image_size(own: Entries, given: Entries, network: nn.Module) -> int | None:
+    """The height and width in pixels of images to which the file's position embedding belongs; None if to no square."""
+    embed: Any = getattr(network, "patch_embed", None)
+    grid, patch = getattr(embed, "grid_size", None), getattr(embed, "patch_size", None)
+    if not grid or not patch or patch[0] != patch[1]:
+        return None
+    prefix = own["pos_embed"].shape[1] - grid[0] * grid[1]
+    theirs = given["pos_embed"]
+    if theirs.dim() != 3 or theirs.shape[::2] != own["pos_embed"].shape[::2] or theirs.shape[1] <= prefix:
+        return None
+    side = math.isqrt(theirs.shape[1] - prefix)
+    return side * int(patch[0]) if side * side == theirs.shape[1] - prefix else None
 
 
 def _shape(value: Tensor) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ def entries_of(weights: FileWeights) -> Entries:
         BadWeights: when the file is damaged, holds no tensors, or would have to be unpickled.
     """
     path = Path(weights.file)
-    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path, weights)
     entries = _unwrapped(content)
     if not entries:
         raise BadWeights(f"{path} holds no named tensors; name a file of weights (weights.file).")
@@ -45,14 +45,14 @@ def _safetensors(path: Path) -> Entries:
     return entries
 
 
-def _torch_file(path: Path) -> Any:
+def _torch_file(path: Path, weights: FileWeights) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         with path.open("rb") as file:
             begins = file.read(2)
         if begins == b"PK" or begins[:1] == b"\x80":  # a zip archive or a pickle, as torch.save writes them
-            raise BadWeights(_how_to_convert(path, str(error))) from error
+            raise BadWeights(_how_to_convert(path, str(error), bool(weights.sha256))) from error
         raise _damaged(path, "it does not begin as such files do") from error
     except MemoryError:
         raise
@@ -60,18 +60,27 @@ def _torch_file(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def _how_to_convert(path: Path, said: str) -> str:
-    """Words for a file that holds more than tensors, which is never unpickled here: that would run its code."""
+def _how_to_convert(path: Path, said: str, is_hashed: bool) -> str:
+    """Words for a file that holds more than tensors, which is never unpickled here: that would run its code.
+
+    Args:
+        path: of the file; the command that is offered writes beside it.
+        said: by torch.
+        is_hashed: whether the option has a ``sha256``, which the new file's is not.
+    """
     found = re.search(r"GLOBAL (\S+)", said)
-    target = path.with_suffix("").with_suffix(".safetensors").name
+    target = path.with_name(path.name.removesuffix(".tar")).with_suffix(".safetensors").absolute()
     words = (
-        f"import torch; from safetensors.torch import save_file; c = torch.load('{path}', weights_only=False); "
-        f"c = c.get('model', c.get('state_dict', c)); save_file({{n: t.clone() for n, t in c.items()}}, '{target}')"
+        f"import torch; from safetensors.torch import save_file; c = torch.load('{path.absolute()}', "
+        "map_location='cpu', weights_only=False); "
+        "c = c.get('model', c.get('state_dict', c)) if isinstance(c, dict) else c; "
+        "c = c.state_dict() if isinstance(c, torch.nn.Module) else c; "
+        f"save_file({{n: t.contiguous().clone() for n, t in c.items() if torch.is_tensor(t)}}, '{target}')"
     )
     return (
         f"{path} holds more than tensors{f' ({found[1]})' if found else ''}, and reading it would run code of whoever "
-        f'made it; if you trust them, convert it once with `python -c "{words}"`, and name the new file in '
-        "weights.file."
+        f'made it; if you trust them, convert it once with `python -c "{words}"`, and name the new file, '
+        f"{target.name}, in weights.file{', with its own weights.sha256 or none' if is_hashed else ''}."
     )
 
 
