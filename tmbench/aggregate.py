@@ -1,16 +1,13 @@
 """``tmbench aggregate``: records or cell tables → tables, figures and one page, as far as the cells go."""
 
-import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tmbench.reporting import command, finish, flag_rows, provenance, shown
 from tmbench.verb import Study, guarded, parser, resolve
 
 if TYPE_CHECKING:
@@ -88,7 +85,7 @@ def _has_truths(study: Study) -> bool:
 def _truths_without_ranking(study: Study, why: str) -> str:
     """Report the truths all the same, unless an earlier ranking would be lost; why there is none now."""
     if (study.out / "tables" / "win_rate.csv").exists():
-        return f"{why} {_shown(study.out)} keeps its earlier ranking; out=DIR would report the truths elsewhere."
+        return f"{why} {shown(study.out)} keeps its earlier ranking; out=DIR would report the truths elsewhere."
     _truths_alone(study)
     return f"the truths are reported without a ranking: {why}"
 
@@ -142,11 +139,11 @@ def _truths_alone(study: Study) -> int:
         tables,
         provenance(study, resampling, state.records),
         study.plan.sweep.title or study.plan.sweep.name,
-        rebuild=f"tmbench run {study.command} && {_command(study)}",
+        rebuild=f"tmbench run {study.command} && {command(study)}",
         truths=truths,
     )
     print_truths(tables["truth"])
-    code = _finish(study, tables, gaps, files, [])
+    code = finish(study, tables, gaps, files, [])
     _print_notes(study, state)
     return code
 
@@ -201,12 +198,12 @@ def _report(
         tables,
         provenance(study, resampling, records),
         plan.sweep.title or plan.sweep.name,
-        rebuild=_command(study) if plan.published else f"tmbench run {study.command} && {_command(study)}",
+        rebuild=command(study) if plan.published else f"tmbench run {study.command} && {command(study)}",
         truths=truths,
     )
     write_cells(study.out / "cells", every)
     print_summary(tables, measures, resampling)
-    return _finish(study, tables, gaps, files, flags)
+    return finish(study, tables, gaps, files, flags)
 
 
 def _scenes(
@@ -261,124 +258,6 @@ def _lines(setups: int) -> "Callable[[int], None]":
     return advance
 
 
-def provenance(study: Study, resampling: "Resampling", records: "Records | None") -> dict[str, Any]:
-    """What made these results: commit, versions, resolved config, seeds, times, class of machine."""
-    from tmbench.engine.provenance import commit, host, versions
-    from tmbench.run import frozen
-
-    made: dict[str, Any] = {
-        "command": _command(study),
-        "aggregated": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "versions": versions(),
-        "host": host(),
-        "resampling": {"draws": resampling.draws, "seed": resampling.seed, "level": resampling.level},
-        "config": frozen(study.plan),
-    }
-    return made if records is None else made | _recorded(study, records)
-
-
-def _recorded(study: Study, records: "Records") -> dict[str, Any]:
-    """What the records say of their making."""
-    rows = [records.results[id][0] for id in study.plan.units.all_ids() if id in records.results]
-    units = [row for row in rows if row["stage"] != "score"]
-    return {
-        "commits_of_records": sorted({row["commit"] for row in rows}),
-        "seeds": list(study.plan.sweep.seed),
-        "records": {
-            "units": len(units),
-            "scores": len(rows) - len(units),
-            "worker_seconds": round(sum(row["seconds"] or 0.0 for row in units), 1),
-            "peak_memory_mb_of_a_worker": round(max((row["memory_mb"] or 0.0 for row in rows), default=0.0)),
-            "first": min((row["finished"] for row in rows), default=""),
-            "last": max((row["finished"] for row in rows), default=""),
-        },
-    }
-
-
-def flag_rows(plan: "Plan", records: "Records") -> list[dict[str, Any]]:
-    """How many cells of each metric bear each flag (``saturated``, ``degenerate``, ``not_converged``)."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for batch in plan.units.batches:
-        for score, id in zip(batch.owed, batch.score_ids(0), strict=True):
-            for record in records.results.get(id, ())[:1]:
-                counts.update((score.level, score.metric, flag) for flag in json.loads(record["flags"]))
-    slice_of = {"scenario": plan.sweep.name, "recipe": "all"}
-    return [
-        {**slice_of, "level": level, "direction": plan.sweep.scenario, "metric": metric, "flag": flag, "cells": count}
-        | {"of": len(plan.cells)}
-        for (level, metric, flag), count in sorted(counts.items())
-    ]
-
-
-def _flag_notes(rows: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"note: {row['metric']} at {row['level']} is {row['flag'].replace('_', ' ')} on {row['cells']} of {row['of']} "
-        "cells: it says little there (tables/flags.csv)"
-        for row in rows
-    ]
-
-
-def _undecided(tables: dict[str, Any]) -> list[str]:
-    """A note for each target on which there is nothing to rank."""
-    from tmbench.report.truths import primary, undecided
-
-    return [f"note: {line}" for line in undecided(primary(tables["truth"]))] if "truth" in tables else []
-
-
-def _data_notes(tables: dict[str, Any]) -> list[str]:
-    """What was left out of targets, and what a wider tuning might better."""
-    from tmbench.report.truths import dropped_sentences
-    from tmbench.study.tuned import edge_notes
-
-    found = list(dropped_sentences(tables["dropped"])) if "dropped" in tables else []
-    found += edge_notes(tables["tuning"].to_dict("records")) if "tuning" in tables else []
-    return [f"note: {line}" for line in found]
-
-
-def _finish(
-    study: Study, tables: dict[str, Any], gaps: "Gaps | None", files: dict[str, Path], flags: list[dict[str, Any]]
-) -> int:
-    for line in [*_flag_notes(flags), *_undecided(tables), *_data_notes(tables)]:
-        print(line, file=sys.stderr)
-    incomplete = 0
-    if "win_rate" in tables:
-        incomplete = int(tables["win_rate"].groupby(["scenario", "recipe", "level"])["missing"].first().sum())
-    tied = _tied_setups(tables)
-    if gaps and (gaps.truths or gaps.scores):
-        print(
-            f"missing: {gaps.truths} truths and {gaps.scores} scores; they are counted in every table", file=sys.stderr
-        )
-    elif incomplete > tied:
-        incomplete -= tied
-        print(f"note: setups in which some metric has no value: {incomplete:,} (tables/counts.csv)", file=sys.stderr)
-    print(f"\n{len(files)} files in {_shown(study.out)}")
-    if gaps and (gaps.truths or gaps.scores):
-        print(f"next: tmbench run {study.command}")
-        return 1
-    print(f"next: open {_shown(files['report'])}")
-    return 0
-
-
-def _tied_setups(tables: dict[str, Any]) -> int:
-    """How many setups have no value because there is no order to predict; says so where there are any."""
-    from tmbench.report.contract import TIED, all_tie
-    from tmbench.report.findings import tied_setups
-
-    if "counts" not in tables or not (number := tied_setups(tables["counts"])):
-        return 0
-    counts = tables["counts"]
-    same = " or ".join(all_tie(direction) for direction in counts.loc[counts["what"] == TIED, "direction"].unique())
-    print(f"note: setups that tell nothing because {same}: {number:,} (tables/counts.csv)", file=sys.stderr)
-    return number
-
-
-def _command(study: Study) -> str:
-    """What was typed, less where the files went."""
-    draws = f" bootstrap={study.extra['bootstrap']}" if "bootstrap" in study.extra else ""
-    return f"tmbench aggregate {study.command}{draws}"
-
-
 def _draws(study: Study) -> int:
     """``bootstrap=N``, or the usual number."""
     from tmbench.errors import ConfigError
@@ -406,12 +285,6 @@ def _check_truths(every: "Sequence[Cells]", study: Study) -> None:
             f"{study.plan.sweep.name}: no cell has a truth, so that no score can be held against one. Give the column "
             "of truths: cells.columns.truth=COLUMN."
         )
-
-
-def _shown(path: Path) -> Path:
-    """Relative to the working directory where that is shorter."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 if __name__ == "__main__":
