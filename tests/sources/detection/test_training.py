@@ -143,7 +143,7 @@ def test_sets_without_masks_train_a_detector_without_them():
     data = DetectionImages.of_arrays(["red"], [np.zeros((64, 64, 3), np.uint8)] * 4, [one, no_objects(), one, one])
     model = tiny_detector()
     model.roi_heads.mask_roi_pool = model.roi_heads.mask_head = model.roi_heads.mask_predictor = None
-    with pytest.raises(ConfigError, match=r"heads\.masks=false"):
+    with pytest.raises(ConfigError, match=r"masks: false under heads"):
         train(model, data, recipe(), RATE, Seeds("a"))
     done = train(model, data, recipe(heads={"masks": False}), RATE, Seeds("a"))
     assert "loss_mask" not in done.curve[0]["losses"]
