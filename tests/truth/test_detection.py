@@ -291,7 +291,7 @@ def test_a_target_without_masks_needs_a_recipe_without(monkeypatch):
         return data
 
     monkeypatch.setattr(detection, "load", without)
-    with pytest.raises(ConfigError, match=r"heads\.masks=false"):
+    with pytest.raises(ConfigError, match=r"masks: false under heads"):
         tune()
     truth = tune(heads=SMALL["heads"] | {"masks": False}, epochs=1)
     assert "box_ap" in truth.measures
