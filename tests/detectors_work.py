@@ -25,6 +25,21 @@ HEADS = {
     "proposals": [40, 40],
 }
 
+TINY_HEADS = {
+    "rpn_convolutions": 1,
+    "box_convolutions": 0,
+    "box_width": 16,
+    "mask_convolutions": 1,
+    "mask_size": 6,
+    "anchor_sizes": [8, 16, 32, 64],
+    "rpn_samples": 32,
+    "box_samples": 8,
+    "proposals": [30, 20],
+    "sampling_ratio": 1,
+    "detections": 10,
+}
+"""The smallest, for whole trainings of a few steps."""
+
 
 def source(function="zoo:plain_vit", size=SIZE, **parameters):
     """A source of random weights; ``function`` in tmbench.sources."""

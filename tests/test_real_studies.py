@@ -21,6 +21,10 @@ SMALL = {
         "image_size": SIDE,
         "sizes": {"train": 5, "validation": 3, "test": 3},
     },
+    "target/small_ducks.yaml": {
+        "defaults": ["small_birds@_here_", "_self_"],
+        "only_classes": ["Car", "Duck", "Goose", "Swan", "Bird"],
+    },
     "recipe/detection/small_real.yaml": {
         "defaults": ["/recipe/detection/tlogme_real@_here_", "_self_"],
         "image_size": SIDE,
@@ -133,12 +137,16 @@ def study(tmp_path, monkeypatch):
     return ["--config-dir", "conf", *paths, "cluster=debug", "source=small_coco", "recipe=small_real"]
 
 
-def test_the_study_of_real_sets_runs_from_files_to_tables(study, tmp_path):
-    words = ["sweep=tlogme_real1", "target=[small_voc,small_wheat,small_birds]", *study]
+@pytest.mark.parametrize(
+    ("sweep", "targets"),
+    [("tlogme_real1", ["small_voc", "small_wheat", "small_birds"]), ("tlogme_real2", ["small_birds", "small_ducks"])],
+)
+def test_a_study_of_real_sets_runs_from_files_to_tables(study, tmp_path, sweep, targets):
+    words = [f"sweep={sweep}", f"target=[{','.join(targets)}]", *study]
     assert run.main([*words, "--yes"]) == 0
     assert aggregate.main(words) == 0
-    truth = pd.read_csv(tmp_path / "out/tlogme_real1/tables/truth.csv")
-    assert set(truth.target) == {"small_voc", "small_wheat", "small_birds"}
+    truth = pd.read_csv(tmp_path / f"out/{sweep}/tables/truth.csv")
+    assert set(truth.target) == set(targets)
     assert truth["mean"].between(0, 1).all()
-    cells = pd.read_csv(tmp_path / "out/tlogme_real1/tables/cells.csv")
+    cells = pd.read_csv(tmp_path / f"out/{sweep}/tables/cells.csv")
     assert {"local_pyramid", "global_pyramid"} <= set(cells.level)

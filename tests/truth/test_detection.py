@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cuts import Cut, CutAt, to_the_end
+from detectors_work import TINY_HEADS
 from scenes_work import scenes
 
 from tmbench.errors import ConfigError
@@ -76,19 +77,7 @@ SMALL = {
     "task": "detection",
     "trainable": "full",
     "pyramid": {"kind": "simple", "channels": 8, "norm": "layer"},
-    "heads": {
-        "rpn_convolutions": 1,
-        "box_convolutions": 0,
-        "box_width": 16,
-        "mask_convolutions": 1,
-        "mask_size": 6,
-        "anchor_sizes": [8, 16, 32, 64],
-        "rpn_samples": 32,
-        "box_samples": 8,
-        "proposals": [30, 20],
-        "sampling_ratio": 1,
-        "detections": 10,
-    },
+    "heads": TINY_HEADS,
     "image_size": 64,
     "epochs": 2,
     "batch_size": 4,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cuts import CutAt, to_the_end
+from detectors_work import TINY_HEADS
 from scenes_work import SIZE, scenes
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -35,20 +36,7 @@ CONVOLUTIONS = {
     }
 }
 LOSSES = {"loss_cls", "loss_box_reg", "loss_rpn_cls", "loss_rpn_loc"}
-HEADS = {
-    "rpn_convolutions": 1,
-    "box_convolutions": 0,
-    "box_width": 16,
-    "mask_convolutions": 1,
-    "mask_size": 6,
-    "anchor_sizes": [8, 16, 32, 64],
-    "rpn_samples": 32,
-    "box_samples": 8,
-    "proposals": [30, 20],
-    "sampling_ratio": 1,
-    "detections": 10,
-    "least_score": 0.0,
-}
+HEADS = {**TINY_HEADS, "least_score": 0.0}
 SMALL = {
     "task": "detection",
     "backend": "detectron2",
