@@ -31,7 +31,7 @@ def unit(number, stage="truth", after="", does="", scores=0):
         {"number": number, "does": does},
         f"s{number % 3}",
         "t",
-        after=after,
+        after=(after,) if after else (),
         scores=tuple(owed),
     )
 

@@ -82,3 +82,15 @@ def test_without_the_study_the_published_half_is_printed(tmp_path, script):
     assert "No results" in table
     assert "tmbench run sweep=vit_detection" in table
     assert row(table, "vit_large", "beit", "best") == ("53.3", "–", "47.1", "–")
+
+
+def test_regression_beside_the_mean_of_the_target(tmp_path, script):
+    table = script("regression")(tmp_path / "out")
+    head = "OpenMonkey to CUB, 255 pairs (Table 1)", "head"
+    assert row(table, *head, "LinMSE1") == ("Pearson r", "0.995", "0.9948", "no")
+    assert row(table, *head, "LogME") == ("Pearson r", "0.969", "0.9948", "no")
+    assert row(table, "OpenMonkey to CUB, 255 pairs (Table 1)", "half", "LogME") == ("Pearson r", "0.870", "–", "–")
+    assert "99.1 % lies between the 15 targets" in table
+    assert (tmp_path / "out" / "regression.md").read_text() == f"{table}\n"
+    assert (tmp_path / "out" / "regression.png").read_bytes()[:4] == b"\x89PNG"
+    assert b"<svg" in (tmp_path / "out" / "regression.svg").read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 import tmbench
 
-BASE = {"errors", "files", "identity", "functions", "folders", ""}
+BASE = {"errors", "files", "identity", "functions", "folders", "recent", ""}
 MAY_IMPORT = {
     "metrics": set(),
     "stats": set(),

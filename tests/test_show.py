@@ -140,7 +140,8 @@ def test_listing_the_metrics_imports_nothing_heavy(tmp_path):
 
 def test_a_recipe_of_a_sweeps_name_is_shown_for_each_task(capsys):
     pages = facts(capsys, "show", "recipe=full")
-    assert [page["name"] for page in pages] == ["classification/full", "detection/full"]
+    tasks = ["classification", "detection", "regression", "segmentation"]
+    assert [page["name"] for page in pages] == [f"{task}/full" for task in tasks]
     (page,) = facts(capsys, "show", "recipe=detection/full")
     assert page["options"]["task"] == "detection"
     code, _, err = said(capsys, "show", "recipe=fulll")

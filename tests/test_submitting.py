@@ -39,7 +39,7 @@ def test_units_whose_weights_a_job_is_making_are_told_of(stored, study, tmp_path
     (made,) = [unit for unit in stored.of("pretrain") if unit.source == "tiny_wide"]
     stored.announce([made])
     site.answers(("17_0", "PENDING", "Resources", "tmbench-a"))
-    waiting = sum(unit.after == made.id for unit in stored.units)
+    waiting = sum(unit.after == (made.id,) for unit in stored.units)
     line = f"note: {waiting} units wait for weights that are being made: run again when those are done"
     assert notes(capsys, *study) == [line]
     assert notes(capsys, *study, "source=[tiny_wide]") == [line]

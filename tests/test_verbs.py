@@ -249,3 +249,14 @@ def test_aggregate_before_run_says_what_to_do(tiny, capsys):
     code, _, err = said(capsys, "aggregate", *tiny)
     assert code == 3
     assert "Next: tmbench run --config-dir conf sweep=tiny.yaml" in err
+
+
+def test_plan_lists_the_scenarios_where_groups_of_queries_are_kept_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep=demo_targets", "source=[small_resnet_letters]", "cluster=debug"]
+    words.append("target=[digits_random_subsets,digits_half_subsets,greek_half_subsets]")
+    code, out, _ = said(capsys, "plan", *words)
+    assert code == 0
+    assert "├ demo_targets_random_size: 12 targets ranked for 1 query\n" in out
+    assert "├ demo_targets_half_of_the_classes: 24 targets ranked for 2 queries\n" in out
+    assert [one["queries"] for one in facts(capsys, "plan", *words)["scenarios"]] == [1, 2]

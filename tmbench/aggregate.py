@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tmbench.reporting import command, finish, flag_rows, provenance, shown
+from tmbench.reporting import command, finish, flag_rows, measures_of, print_notes, provenance, shown
+from tmbench.truth_report import check_truths, published_truths, recorded_truths, truth_tables
 from tmbench.verb import Study, guarded, parser, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from pandas import DataFrame
 
     from tmbench.engine.records import Records
     from tmbench.engine.state import State
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from tmbench.stats.bootstrap import Resampling
     from tmbench.stats.cells import Cells
     from tmbench.stats.measures import Measure
-    from tmbench.stats.truths import Runs
     from tmbench.study.cells import Gaps
     from tmbench.study.plan import Plan
 
@@ -54,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     plan = study.plan
     if not plan.sweep.metric and not plan.published:
-        return _truths_alone(study)
+        return recorded_truths(study, _recorded_state(study))
+    if plan.published and all(option.truths_only for option in plan.options.cells.values()):
+        return published_truths(study)
     if why := _why_no_ranking(plan):
         if not plan.published and _has_truths(study):
             why = _truths_without_ranking(study, why)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = _recorded_state(study)
     cells, gaps = collect(plan, state.records)
     code = _report(study, [cells], state.records, gaps)
-    _print_notes(study, state)
+    print_notes(study, state)
     return code
 
 
@@ -86,7 +86,7 @@ def _truths_without_ranking(study: Study, why: str) -> str:
     """Report the truths all the same, unless an earlier ranking would be lost; why there is none now."""
     if (study.out / "tables" / "win_rate.csv").exists():
         return f"{why} {shown(study.out)} keeps its earlier ranking; out=DIR would report the truths elsewhere."
-    _truths_alone(study)
+    recorded_truths(study, _recorded_state(study))
     return f"the truths are reported without a ranking: {why}"
 
 
@@ -110,61 +110,6 @@ def _recorded_state(study: Study) -> "State":
     return state
 
 
-def _print_notes(study: Study, state: "State") -> None:
-    from tmbench.status import notes
-
-    for line in notes(study, state):
-        print(line, file=sys.stderr)
-
-
-def _truths_alone(study: Study) -> int:
-    """The report of a study that names no metric: the table of truths, its pictures, how far seeds can be relied on."""
-    from tmbench.report import write_report
-    from tmbench.report.terminal import print_truths
-    from tmbench.report.truths import reliability_table
-    from tmbench.stats.bootstrap import Resampling
-    from tmbench.study.cells import collect
-    from tmbench.study.exclusion import parts
-
-    state = _recorded_state(study)
-    cells, gaps = collect(study.plan, state.records)
-    truths, tables = _truth_tables(study, state.records)
-    tables["reliability"] = reliability_table(parts(study.plan.sweep, cells))
-    resampling = Resampling(0)
-    files = write_report(
-        study.out,
-        (),
-        {},
-        resampling,
-        tables,
-        provenance(study, resampling, state.records),
-        study.plan.sweep.title or study.plan.sweep.name,
-        rebuild=f"tmbench run {study.command} && {command(study)}",
-        truths=truths,
-    )
-    print_truths(tables["truth"])
-    code = finish(study, tables, gaps, files, [])
-    _print_notes(study, state)
-    return code
-
-
-def _truth_tables(study: Study, records: "Records") -> "tuple[list[Runs], dict[str, DataFrame]]":
-    """What was recorded of the truths of a sweep that runs, the table of it, of its tuning and of what was left out."""
-    from pandas import DataFrame
-
-    from tmbench.report.truths import truth_table
-    from tmbench.study.truths import dropped_rows, runs_of
-    from tmbench.study.tuned import tuning_rows
-
-    truths = runs_of(study.plan, records)
-    tables = {"truth": truth_table(truths)}
-    if study.plan.sweep.tuning:
-        tables["tuning"] = DataFrame(tuning_rows(study.plan, records))
-    if dropped := dropped_rows(study.plan, records):
-        tables["dropped"] = DataFrame(dropped)
-    return truths, tables
-
-
 def _report(
     study: Study, every: "Sequence[Cells]", records: "Records | None" = None, gaps: "Gaps | None" = None
 ) -> int:
@@ -177,18 +122,15 @@ def _report(
     from tmbench.study.tables import POLICIES, write_cells
 
     plan = study.plan
-    _check_truths(every, study)
+    check_truths(every, study)
     resampling = Resampling(_draws(study), study.extra.get("seed", 0))
-    measures = {
-        name: option.bind(name, str(plan.options.files["measure", name]))
-        for name, option in plan.options.measure.items()
-    }
+    measures = measures_of(plan)
     scenes = list(_scenes([part for cells in every for part in parts(plan.sweep, cells)], plan, measures, resampling))
     tables = build_tables(scenes, measures, resampling, POLICIES)
     flags = flag_rows(plan, records) if records else []
     if flags:
         tables["flags"] = DataFrame(flags)
-    truths, of_truth = _truth_tables(study, records) if records else ([], {})
+    truths, of_truth = truth_tables(study, records) if records else ([], {})
     tables |= of_truth
     files = write_report(
         study.out,
@@ -272,19 +214,6 @@ def _draws(study: Study) -> int:
     if 0 < draws < FEW_DRAWS:
         print(f"warning: {draws} resamplings leave the ends of the intervals to one or two draws", file=sys.stderr)
     return draws
-
-
-def _check_truths(every: "Sequence[Cells]", study: Study) -> None:
-    """Refuse cells without a single truth: there is nothing to hold a score against."""
-    import numpy as np
-
-    from tmbench.errors import NothingMatched
-
-    if all(np.isnan(cells.truth).all() for cells in every):
-        raise NothingMatched(
-            f"{study.plan.sweep.name}: no cell has a truth, so that no score can be held against one. Give the column "
-            "of truths: cells.columns.truth=COLUMN."
-        )
 
 
 if __name__ == "__main__":

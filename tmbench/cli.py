@@ -9,6 +9,7 @@ VERBS = {
     "run": "do what is missing",
     "status": "what is done, running, failed and left",
     "aggregate": "records → tables, figures, one page",
+    "curriculum": "in which order to learn tasks that transfer to each other",
     "logs": "what a unit said and came to, and where it ran",
     "cancel": "take a sweep's jobs out of SLURM's queue",
     "doctor": "whether this machine or site can run a sweep",

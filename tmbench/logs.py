@@ -127,7 +127,7 @@ def unit_facts(study: Study, state: "State", found: "Found") -> dict[str, Any]:
         "stage": found.stage,
         "name": found.name,
         "status": _status(state, found),
-        "after": unit.after and {"id": unit.after, "status": state.status.get(unit.after, "")},
+        "after": [{"id": id, "status": state.status.get(id, "")} for id in unit.after],
         "resources": unit.resources.model_dump(),
         "minutes": unit.minutes,
         "scores": len(unit.scores),
@@ -206,8 +206,7 @@ def _key_facts(facts: dict[str, Any]) -> list[str]:
     lines = [f"  needs   {', '.join(parts)}"]
     if facts["scores"] and facts["stage"] == "features":
         lines.append(f"  owes    {facts['scores']} scores")
-    if facts["after"]:
-        lines.append(f"  after   pretrain {facts['after']['id'][:12]}  {facts['after']['status']}")
+    lines += [f"  after   pretrain {one['id'][:12]}  {one['status']}" for one in facts["after"]]
     return lines
 
 

@@ -70,7 +70,7 @@ def tables_text(facts: dict[str, Any], study: Study) -> str:
         f"{facts['sweep']} v{facts['version']} · published tables · {facts['title']}",
         f"  setups    {facts['setups']:>9,}   {facts['pools']:,} pools over queries, levels and recipes "
         f"× {len(facts['measures'])} measures",
-        f"  └ cells   {sum(one['cells'] for one in scenarios):>9,}   {_scenarios(scenarios)}",
+        f"  └ cells   {sum(one['cells'] for one in scenarios):>9,}   {'; '.join(map(_ranked, scenarios))}",
     ]
     width = max(len(recipe) for one in scenarios for recipe in one["recipes"])
     for recipe in dict.fromkeys(recipe for one in scenarios for recipe in one["recipes"]):
@@ -86,19 +86,20 @@ def tables_text(facts: dict[str, Any], study: Study) -> str:
     return "\n".join([*lines, f"next: tmbench aggregate {study.command}"])
 
 
-def _scenarios(scenarios: Sequence[dict[str, Any]]) -> str:
+def _ranked(scenario: dict[str, Any]) -> str:
+    """How many candidates of a scenario are ranked for how many queries."""
+    from tmbench.report.contract import query_word
     from tmbench.stats.cells import axes_of
 
-    shown = []
-    for one in scenarios:
-        query, candidate = axes_of(one["direction"])
-        ranked, ranked_for = _count(one["candidates"], candidate), _count(one["queries"], query)
-        shown.append(f"{one['name']}: {ranked} ranked for {ranked_for}")
-    return "; ".join(shown)
+    _, candidate = axes_of(scenario["direction"])
+    ranked_for = _count(scenario["queries"], query_word(scenario["direction"]))
+    return f"{scenario['name']}: {_count(scenario['candidates'], candidate)} ranked for {ranked_for}"
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    from tmbench.report.contract import plural
+
+    return f"{number} {noun if number == 1 else plural(noun)}"
 
 
 def summary(plan: "Plan", state: "State") -> dict[str, Any]:
@@ -124,6 +125,10 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
         "scenario": plan.sweep.scenario,
         "setups": plan.setups.total,
         "pools": pools,
+        "scenarios": [
+            {"name": s.name, "direction": s.direction, "queries": len(s.queries), "candidates": len(s.candidates)}
+            for s in plan.scenarios
+        ],
         "tuning": _tuning(plan, state.records),
         "measures": list(plan.sweep.measure),
         "sources": len({source for source, _ in plan.cells}),
@@ -168,8 +173,8 @@ def _chosen(row: dict[str, Any]) -> dict[str, Any]:
 
 def _inapplicable(plan: "Plan") -> dict[str, int]:
     """Metric → number of cells that it cannot score."""
-    sources = [source for source, _ in plan.cells]
-    counts = {m: sum((source, m) in plan.inapplicable for source in sources) for m in plan.metrics}
+    levels = plan.options.level
+    counts = {m: sum(not any(plan.applies(*cell, v, m) for v in levels) for cell in plan.cells) for m in plan.metrics}
     return {metric: count for metric, count in counts.items() if count}
 
 
@@ -179,17 +184,21 @@ def text(facts: dict[str, Any], study: Study) -> str:
     recipes = ", ".join(f"{count} {name}" for name, count in facts["truths_by_recipe"].items())
     setups = f"{facts['pools']:,} pools over queries, levels and recipes × {len(facts['measures'])} measures"
     scored = bool(facts["metrics"])
+    pairs = f"{_count(facts['sources'], 'source')} × {_count(facts['targets'], 'target')}"
     lines = [
         f"{facts['sweep']} v{facts['version']} · {facts['scenario'].replace('_', ' ')} · {facts['title']}",
         f"  setups    {facts['setups']:>9,}   {setups if scored else 'no metric is named: truths alone'}",
-        f"  └ cells   {facts['cells']:>9,}   {facts['sources']} sources × {facts['targets']} targets{_left_out(facts)}",
+        *(f"  ├ {_ranked(scenario)}" for scenario in facts["scenarios"] if len(facts["scenarios"]) > 1),
+        f"  └ cells   {facts['cells']:>9,}   {pairs}{_left_out(facts)}",
         _line("pretrained", stages["pretrain"], "sources that this study trains itself"),
     ]
     if scored:
-        lines.append(_line("passes", stages["features"], "one forward pass a cell, shared by all levels and metrics"))
+        of_what = "a cell" if stages["features"]["total"] == facts["cells"] else "a network and data set"
+        said = f"one forward pass {of_what}, shared by all levels and metrics"
+        lines.append(_line("passes", stages["features"], said))
         lines.append(_line("scores", stages["score"], _scores(facts)))
     lines += [
-        _line("truths", stages["truth"], f"{recipes}; {len(facts['seeds'])} seeds each"),
+        _line("truths", stages["truth"], f"{recipes}; {_count(len(facts['seeds']), 'seed')} each"),
         *_tuning_lines(facts),
         f"  left      {amount(facts['minutes_left']):>9}   {_on_workers(facts)}",
     ]

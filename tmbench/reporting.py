@@ -11,7 +11,9 @@ from tmbench.verb import Study
 
 if TYPE_CHECKING:
     from tmbench.engine.records import Records
+    from tmbench.engine.state import State
     from tmbench.stats.bootstrap import Resampling
+    from tmbench.stats.measures import Measure
     from tmbench.study.cells import Gaps
     from tmbench.study.plan import Plan
 
@@ -31,6 +33,12 @@ def provenance(study: Study, resampling: "Resampling", records: "Records | None"
         "config": frozen(study.plan),
     }
     return made if records is None else made | _recorded(study, records)
+
+
+def measures_of(plan: "Plan") -> "dict[str, Measure]":
+    """The evaluation measures of a study by name."""
+    files = plan.options.files
+    return {name: option.bind(name, str(files["measure", name])) for name, option in plan.options.measure.items()}
 
 
 def _recorded(study: Study, records: "Records") -> dict[str, Any]:
@@ -91,11 +99,23 @@ def _data_notes(tables: dict[str, Any]) -> list[str]:
     return [f"note: {line}" for line in found]
 
 
+def _pooled_notes(study: Study, tables: dict[str, Any]) -> list[str]:
+    """Where the mean of the query alone does as well as a metric, pooled over queries; once for all levels."""
+    from tmbench.report.pooled import pooled_sentences
+    from tmbench.report.terminal import MOST_TABLES
+
+    if "pooled" not in tables or "win_rate" not in tables:
+        return []
+    said = pooled_sentences(tables["pooled"], measures_of(study.plan))
+    found = [f"note: {line[:-1]} (tables/pooled.csv)" for line in said]
+    return found[:MOST_TABLES]
+
+
 def finish(
     study: Study, tables: dict[str, Any], gaps: "Gaps | None", files: dict[str, Path], flags: list[dict[str, Any]]
 ) -> int:
     """Say what to beware of, what is missing and what to open or run next; the exit code."""
-    for line in [*_flag_notes(flags), *_undecided(tables), *_data_notes(tables)]:
+    for line in [*_flag_notes(flags), *_undecided(tables), *_data_notes(tables), *_pooled_notes(study, tables)]:
         print(line, file=sys.stderr)
     incomplete = 0
     if "win_rate" in tables:
@@ -127,6 +147,14 @@ def _tied_setups(tables: dict[str, Any]) -> int:
     same = " or ".join(all_tie(direction) for direction in counts.loc[counts["what"] == TIED, "direction"].unique())
     print(f"note: setups that tell nothing because {same}: {number:,} (tables/counts.csv)", file=sys.stderr)
     return number
+
+
+def print_notes(study: Study, state: "State") -> None:
+    """What the user should know about the store."""
+    from tmbench.status import notes
+
+    for line in notes(study, state):
+        print(line, file=sys.stderr)
 
 
 def command(study: Study) -> str:

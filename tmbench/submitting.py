@@ -54,6 +54,7 @@ def _left_out(study: Study, records: "Records") -> list[str]:
     from tmbench.engine.state import HELD, State
 
     state = State(study.plan.units, study.store, records)
-    waiting = [batch for batch in state.units.batches if batch.after and state.status.get(batch.after) in HELD]
+    held = {id for id, status in state.status.items() if status in HELD}
+    waiting = [batch for batch in state.units.batches if held.intersection(batch.after)]
     count = sum(state.status[id] == "waiting" for batch in waiting for id in batch.ids)
     return [f"note: {count:,} units wait for weights that are being made: run again when those are done"] * bool(count)

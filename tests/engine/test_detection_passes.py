@@ -103,11 +103,11 @@ def test_one_pass_scores_every_level(units, tmp_path, monkeypatch):
         ("local_last", "local/penultimate", "object"),
         ("local_stage", "local/stages.0", "object"),
     ):
-        expected = score_all(FeatureSet(**detection.sample(arrays, place, rows)), metrics)
+        expected = score_all(FeatureSet(**detection.sample(arrays, place, rows, {})), metrics)
         for metric in metrics:
             wanted = expected[metric].value
             if metric == "leep":  # reads no features: scored once, over the objects
-                wanted = score_all(FeatureSet(**detection.sample(arrays, "", "object")), ["leep"])["leep"].value
+                wanted = score_all(FeatureSet(**detection.sample(arrays, "", "object", {})), ["leep"])["leep"].value
             assert scores[level, metric]["value"] == pytest.approx(wanted, rel=1e-12), (level, metric)
     assert scores["image_last", "logme"]["value"] != scores["global_last", "logme"]["value"]
     assert scores["local_last", "logme"]["value"] != scores["global_last", "logme"]["value"]

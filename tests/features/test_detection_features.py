@@ -183,15 +183,15 @@ def test_what_works_in_place_changes_nothing_that_was_read():
 def test_samples_by_object_and_by_image(resnet):
     data = some_images()
     arrays = keep(*resnet, TARGET, data, {"penultimate": "rows", "local/penultimate": "rows"})
-    objects = sample(arrays, "penultimate", "object")
+    objects = sample(arrays, "penultimate", "object", {})
     image = arrays["image"]
     assert np.array_equal(objects["features"], arrays["features/penultimate"][image])
     assert np.array_equal(objects["logits"], arrays["logits"][image])
     assert objects["targets"] is objects["boxes"] or np.array_equal(objects["targets"], objects["boxes"])
     assert np.array_equal(objects["labels"], np.concatenate([data.objects(i).labels for i in range(len(data))]))
-    local = sample(arrays, "local/penultimate", "object")
+    local = sample(arrays, "local/penultimate", "object", {})
     assert np.array_equal(local["features"], arrays["features/local/penultimate"])
-    images = sample(arrays, "penultimate", "image")
+    images = sample(arrays, "penultimate", "image", {})
     shown = [0, 2, 3, 4, 5]  # one image shows nothing
     assert np.array_equal(images["features"], arrays["features/penultimate"][shown])
     assert np.array_equal(images["logits"], arrays["logits"][shown])
@@ -202,7 +202,7 @@ def test_samples_by_object_and_by_image(resnet):
         assert images["labels"][row] == data.objects(i).labels[largest]
     for held in (objects, local, images):
         assert FeatureSet(**held).provides >= {"features", "labels", "targets", "boxes", "image_sizes", "posteriors"}
-    assert sample(arrays, "", "object")["features"] is None
+    assert sample(arrays, "", "object", {})["features"] is None
     assert features.sample("detection", arrays, "penultimate", "image")["labels"].tolist() == images["labels"].tolist()
 
 
@@ -214,7 +214,7 @@ def test_moments_of_objects_score_as_their_rows(resnet):
     assert "features/stages.0" in sums  # one row an image, which several objects share
     stored = {name.rpartition("/")[2]: a for name, a in sums.items() if name.startswith("moments/local/stages.0/")}
     held = FeatureSet(moments=Moments.from_arrays(stored))
-    whole = FeatureSet(**sample(rows, "local/stages.0", "object"))
+    whole = FeatureSet(**sample(rows, "local/stages.0", "object", {}))
     metrics = ["tlogme", "logme", "linmse1"]
     by_rows, by_sums = score_all(whole, metrics), score_all(held, metrics)
     for metric in metrics:

@@ -34,7 +34,7 @@ def test_one_pass_gives_layers_logits_and_labels(name, layer, data):
     assert set(arrays) == {"features/penultimate", f"features/{layer}", "logits", "labels"}
     assert {array.dtype for key, array in arrays.items() if key != "labels"} == {np.dtype(np.float32)}
     assert arrays["features/penultimate"].shape == (300, network.num_features)
-    assert arrays["logits"].shape == (300, source.head_classes)
+    assert arrays["logits"].shape == (300, source.head_size)
     with torch.inference_mode():
         logits = network(as_input(data.images, source.input)).numpy()
     assert np.allclose(arrays["logits"], logits, atol=1e-5)

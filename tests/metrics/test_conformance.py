@@ -40,6 +40,9 @@ def test_every_metric_holds(name, held_to):
 OPTIONS = describe_options("metric", list(OptionFolders([]).names("metric")), OptionFolders([]))
 VARIANTS = {name: option for name, option in OPTIONS.items() if option["parameters"]}
 KNOWN_FAILURES = {
+    # Most cells of four binned targets hold a single sample, whatever the noise.
+    "transrate_bins_2": {"better"},
+    "transrate_bins_5": {"better"},
     # The published EM takes the samples in the order given.
     "nleep_published": {"order"},
     # The distance between the sides grows with the scale of the features, and so where classes move apart.

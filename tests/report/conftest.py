@@ -28,6 +28,11 @@ def make_cells():
 
 
 @pytest.fixture(scope="session")
+def target_cells():
+    return find_function(f"{SYNTHETIC}:target_cells")
+
+
+@pytest.fixture(scope="session")
 def make_tally():
     return tally
 

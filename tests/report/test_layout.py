@@ -139,10 +139,10 @@ def test_the_leading_metric_alone_where_all_are_too_many(make_cells, make_tables
 
 
 def test_more_queries_than_fit_have_no_such_figure(make_cells, make_tables, measures, tmp_path):
-    scenes, tables = make_tables(make_cells(queries=21).only(recipes=["full"], metrics=["hscore", "gbc"]))
+    scenes, tables = make_tables(make_cells(queries=25).only(recipes=["full"], metrics=["hscore", "gbc"]))
     files = write_report(tmp_path, scenes, measures, Resampling(0), tables, {}, "t")
     assert not [name for name in files if "leading" in name or "scatter" in name]
-    assert "No figure of score against truth for demo: 2 metrics × 21 queries" in files["report.html"].read_text()
+    assert "No figure of score against truth for demo: 2 metrics × 25 queries" in files["report.html"].read_text()
 
 
 def test_no_convergence_to_be_seen_in_one_point(make_cells, make_tables, measures, tmp_path):

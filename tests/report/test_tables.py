@@ -27,7 +27,7 @@ def test_columns_are_the_contract(study):
         "rank_entropy": "of name entropy mean_rank count",
         "per_query_groups": "query measure metric kind candidates count value",
         "by_candidates": "measure metric kind candidates count mean low high queries missing",
-        "pooled": "measure metric kind per_query pooled",
+        "pooled": "measure metric kind per_query pooled query_mean between",
         "counts": "what count policy",
         "reliability": " ".join(field.name for field in fields(Reliability) if field.name != "recipe"),
     }
@@ -99,7 +99,7 @@ def test_stability_rows(study):
 
 def test_the_query_is_named_by_the_direction(make_cells, make_tables):
     _, tables = make_tables(replace(make_cells(), direction="target_selection"))
-    assert list(tables["stability"]["varied"][:3]) == ["source", "pool", "measure"]
+    assert list(tables["stability"]["varied"][:3]) == ["query", "pool", "measure"]
     assert tables["cells"].loc[0, ["target", "source"]].tolist() == ["resnet_glyphs", "target_0"]
 
 

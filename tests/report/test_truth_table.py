@@ -9,7 +9,7 @@ import pytest
 from tmbench.report.captions import captions
 from tmbench.report.figures import Figures
 from tmbench.report.page import render_page
-from tmbench.report.truth_figures import truth_figures
+from tmbench.report.truth_figures import _by_option, truth_figures
 from tmbench.report.truths import primary, truth_counts, truth_findings, truth_table, undecided
 from tmbench.report.write import write_report
 from tmbench.stats.bootstrap import Resampling
@@ -72,6 +72,29 @@ def test_one_seed_claims_nothing(every):
         finding.headline == "One seed on 2 targets: whether the sources differ beyond the spread of seeds is not known."
     )
     assert not list(undecided(table))
+
+
+def test_one_source_is_compared_with_none():
+    (finding,) = truth_findings(truth_table([runs("a", 0.25, 0.5, target="x"), runs("a", 0.5, 0.5, target="y")]))
+    assert finding.headline == "One source on 2 targets: none to compare it with."
+    assert finding.details == ("a reaches 0.375 on x to 0.500 on y.",)
+
+
+def test_many_targets_on_which_nothing_differs_have_one_sentence():
+    table = truth_table([runs(s, 0.3, 0.5 + 0.01 * n, target=f"t{n}") for n in range(9) for s in "ab"])
+    (sentence,) = undecided(primary(table))
+    assert "On 9 targets (t0, t1, t2, t3, t4, t5, t6, t7 and 1 more) the sources do not differ" in sentence
+    assert "F test, p from 1)" in sentence
+
+
+def test_targets_of_an_option_share_a_panel():
+    many = [runs(s, 0.3 + 0.01 * n, target=f"{o}.{n:03}") for s in "ab" for o in ("half", "random") for n in range(7)]
+    assert [(one.target, one.source, len(one.values)) for one in _by_option(many)] == [
+        ("half", "a", 7), ("random", "a", 7), ("half", "b", 7), ("random", "b", 7),
+    ]  # fmt: skip
+    (figure,) = truth_figures(many)
+    assert "a dot a target" in figure.caption
+    assert "The first" not in figure.caption
 
 
 def test_a_recipe_without_any_truth_has_no_finding(every):

@@ -163,13 +163,13 @@ def test_shipped_options_of_published_weights(name):
     assert np.all((white > 0.9) & (white < 3))
     if isinstance(source.weights, FileWeights):
         assert source.weights.url.endswith(source.weights.file) or (not source.weights.url and "large_moco" in name)
-        assert source.has_head == source.tells_accuracy == (source.head_classes == 1000)
+        assert source.has_head == source.tells_accuracy == (source.head_size == 1000)
         assert source.has_head == (name.endswith("supervised") or "imagenet" in name)
     if "timm_network" in source.architecture.function:
         with torch.device("meta"):  # shapes without numbers
             from tmbench.sources.zoo import timm_network
 
-            network = timm_network(source.head_classes, source.input.size, **source.architecture.parameters)
+            network = timm_network(source.head_size, source.input.size, **source.architecture.parameters)
         assert not any(key.startswith("fc_norm") for key in network.state_dict())
         millions = next(count for part, count in MILLIONS.items() if part in name)
         assert parameter_count(network) / 1e6 == pytest.approx(millions, rel=0.01)

@@ -24,6 +24,11 @@ def rough_cells():
 
 
 @pytest.fixture(scope="session")
+def target_cells():
+    return load("target_cells")
+
+
+@pytest.fixture(scope="session")
 def make_tally():
     return load("make_tally")
 

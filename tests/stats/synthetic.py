@@ -88,3 +88,46 @@ def all_pools(cells, size, at_a_time=7):
 def make_tally(cells, size=5, resampling=None, measures=PAPER):
     """The tally over all pools of ``size`` of the common candidates."""
     return tally_study(cells, all_pools(cells, size), measures, resampling or Resampling(0))
+
+
+def target_cells(sources=4, sets=("cars", "birds"), members=12, seed=0, families=True):
+    """Target selection by class subsets: each query, a source and an option, has candidates of its own.
+
+    Of each data set there is an option of random size and one of half the classes; −log C ranks the first alone.
+    """
+    generator = np.random.default_rng(seed)
+    options = [(data, rule) for data in sets for rule in ("random", "half")]
+    names = [f"{data}_{rule}.{number:03}" for data, rule in options for number in range(members)]
+    queries = [(source, option) for source in range(sources) for option in range(len(options))]
+    present = np.zeros((len(queries), len(names)), dtype=bool)
+    truth, scores = np.full((1, *present.shape, 2), np.nan), np.full((1, 4, *present.shape), np.nan)
+    classes = generator.integers(2, 40, (len(options), members))
+    hard = generator.normal(0, 0.04, (len(options), members))
+    for query, (_, option) in enumerate(queries):
+        here = slice(option * members, (option + 1) * members)
+        present[query, here] = True
+        count = classes[option] if options[option][1] == "random" else np.full(members, 20)
+        accuracy = 0.95 - 0.1 * np.log(count) + hard[option] + generator.normal(0, 0.02, members)
+        truth[0, query, here] = accuracy[:, None] + generator.normal(0, 0.01, (members, 2))
+        noise = generator.normal(0, 1, (2, members))
+        gbc, logme = accuracy + 0.05 * noise[0], -0.2 * np.log(count) - accuracy + 0.05 * noise[1]
+        scores[0, :, query, here] = np.stack([gbc, logme, -np.log(count), np.full(members, 800.0)])
+    return Cells(
+        scenario="demo_targets",
+        direction="target_selection",
+        recipes=("head",),
+        levels=("global",),
+        queries=tuple(f"small_resnet_{source} · {'_'.join(options[option])}" for source, option in queries),
+        candidates=tuple(names),
+        metrics=("gbc", "logme", "minus_log_classes", "target_size"),
+        kinds=("metric", "metric", "baseline", "baseline"),
+        truth=truth,
+        scores=scores,
+        state=np.where(np.isnan(scores), INAPPLICABLE, OK).astype(np.int8),
+        families=tuple(name.partition("_")[0] if families else "" for name in names),
+        random_start=np.zeros(len(names), dtype=bool),
+        present=present,
+        query_families=tuple(options[option][0] for _, option in queries),
+        query_groups=tuple(options[option][1] for _, option in queries),
+        truth_measure="accuracy_over_chance",
+    )

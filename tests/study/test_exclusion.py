@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,3 +89,29 @@ def test_what_is_left_out_is_no_cell_and_not_a_missing_one():
     assert np.isnan(part.truth[:, 0, 1]).all()
     assert (part.state[:, :, 0, 1] == INAPPLICABLE).all()
     assert part.eligible.sum() == 11
+
+
+def test_each_group_of_queries_is_a_scenario_of_its_own():
+    whole = replace(cells(), query_groups=("half of it", "", "half of it"), present=np.eye(3, 4, dtype=bool))
+    half, others = parts(sweep([]), whole)
+    assert (half.scenario, half.queries, half.candidates) == ("here_half_of_it", ("t0", "t2"), ("s0", "s2"))
+    assert (others.scenario, others.queries, others.candidates) == ("here_others", ("t1",), ("s1",))
+    assert half.truth[:, 1, 1, 0].tolist() == whole.truth[:, 2, 2, 0].tolist()
+    assert parts(sweep([]), replace(whole, query_groups=("a",) * 3))[0].scenario == "here"
+
+
+def test_rules_come_before_groups():
+    whole = replace(cells(), query_groups=("a", "b", "b"))
+    found = parts(sweep([{"recipe": ["full"], "target": ["t0"]}]), whole)
+    assert [(one.scenario, one.recipes, one.queries) for one in found] == [
+        ("here_a", ("head",), ("t0",)),
+        ("here_b", ("head",), ("t1", "t2")),
+        ("here_b", ("full",), ("t1", "t2")),
+    ]
+    (left,) = parts(sweep([{"target": ["t0"]}]), whole)
+    assert (left.scenario, left.queries) == ("here", ("t1", "t2"))
+
+
+def test_groups_of_one_name_in_letters_stay_apart():
+    found = parts(sweep([]), replace(cells(), query_groups=("a b", "a_b", "a-b")))
+    assert [one.scenario for one in found] == ["here_a_b", "here_a_b_", "here_a_b__"]

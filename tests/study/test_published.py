@@ -188,6 +188,30 @@ def test_two_tables_of_one_scenario_are_refused(tmp_path, table):
         planned(request, OptionFolders([tmp_path / "conf"]))
 
 
+def test_groups_of_queries_are_scenarios_that_know_their_table(tmp_path, table):
+    table("mine.csv")
+    groups = "cells.query_groups={half of it:[d0,d1],all:[d2]}"
+    study = plan("cells=mine.csv", groups, "pool=all")
+    assert [(one.scenario, one.queries) for one in study.published] == [
+        ("mine_half_of_it", ("d0", "d1")),
+        ("mine_all", ("d2",)),
+    ]
+    last = study.setups.at(len(study.setups) - 1)
+    assert (last.scenario, last.query, last.config["cells"]["file"]) == ("mine_all", "d2", "mine.csv")
+    assert [cells.scenario for cells in study.tables] == ["mine"]
+
+
+def test_a_group_that_another_scenario_is_named_like_is_refused(tmp_path, table):
+    (tmp_path / "conf" / "cells").mkdir(parents=True)
+    table("one.csv")
+    table("two.csv")
+    groups = "query_groups: {half: [d0, d1], all: [d2]}"
+    (tmp_path / "conf" / "cells" / "one.yaml").write_text(f"{{file: one.csv, scenario: zoo, {groups}}}")
+    (tmp_path / "conf" / "cells" / "two.yaml").write_text("{file: two.csv, scenario: zoo_half}")
+    with pytest.raises(ConfigError, match="scenarios 'zoo' and 'zoo_half' would both be 'zoo_half'"):
+        planned(parse(["cells=[one,two]"]), OptionFolders([tmp_path / "conf"]))
+
+
 def test_the_verbs_own_keys_are_handed_on(table):
     request = parse([table("mine.csv"), "seed=3", "bootstrap=1000", "out=there"], ("bootstrap", "out"))
     assert planned(request, OptionFolders())[1] == {"seed": 3, "bootstrap": 1000, "out": "there"}

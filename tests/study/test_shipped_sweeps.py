@@ -28,12 +28,14 @@ def test_a_sweep_has_units_and_what_it_is_about(name):
 
 
 def test_none_of_them_needs_torch():
+    """The demos are of every task and of both directions."""
+    demos = [name for name in RUN if name.startswith("demo")]
     program = (
         "import sys\n"
         "from tmbench.study.compose import OptionFolders\n"
         "from tmbench.study.planning import planned\n"
         "from tmbench.study.sweep import parse\n"
-        f"for name in {RUN!r}:\n"
+        f"for name in {demos!r}:\n"
         "    planned(parse([f'sweep={name}']), OptionFolders())\n"
         "assert 'torch' not in sys.modules\n"
     )

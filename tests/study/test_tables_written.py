@@ -49,6 +49,7 @@ def example(direction="source_selection", scenario="mine") -> Cells:
         present=present,
         sizes=np.array([1e6, np.nan, 0.1, 3]) if direction == "source_selection" else None,
         query_families=("q", "", "q"),
+        query_groups=("random", "half", ""),
         test_sizes=np.where(present, 100.0, np.nan),
         combined=(Combined("rel", "variant", sum_of_standardised, ("p", "q", "r"), parts, part_state),),
         truth_measure="mean_iou",

@@ -16,7 +16,11 @@ def shipped():
     return describe_options("target", list(folders.names("target")), folders)
 
 
-TARGETS = {name: content for name, content in shipped().items() if content["task"] == "classification"}
+TARGETS = {
+    name: content
+    for name, content in shipped().items()
+    if content["task"] == "classification" and not content.get("subset") and not content.get("folder")
+}
 
 
 def target(name, **changes):
@@ -29,7 +33,8 @@ def test_every_shipped_target_gives_what_it_declares(name):
         data = load(target(name), split)  # load itself checks counts, types, sizes and classes
         assert len(data) == SMALL[split]
         counts = np.bincount(data.labels, minlength=len(data.classes))
-        assert counts.max() - counts.min() <= 1
+        if ".common:" not in TARGETS[name]["function"]:  # whose images are the same for several tasks
+            assert counts.max() - counts.min() <= 1
         assert data.images.std() > 5
 
 

@@ -162,6 +162,16 @@ def test_a_file_under_two_ids_is_refused_or_dropped(tmp_path):
     assert len(data.objects(0)) == 3
 
 
+def test_a_name_that_leads_out_of_the_folder_is_refused_or_dropped(tmp_path):
+    sound = [annotation(10 + i, 1, category["id"]) for i, category in enumerate(CATEGORIES)]
+    images = [picture(1, folder=tmp_path / "images"), picture(2, name="../secret.png", folder=tmp_path / "images")]
+    path = write(tmp_path / "train.json", images, [*sound, annotation(20, 2)])
+    target = coco_target({"train": path}, tmp_path / "images")
+    with pytest.raises(BadData, match=r"train\.json, image 2: the file '\.\./secret\.png' is not in"):
+        load(target, "train")
+    assert len(load(dropping(target), "train")) == 1
+
+
 RUNS = {"size": [HEIGHT, WIDTH]}
 BROKEN = [
     (annotation(77, 2, box=(35, 6, 10, 8)), "outside the image"),

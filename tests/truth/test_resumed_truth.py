@@ -24,6 +24,7 @@ HEAD = {**FULL, "trainable": "head"}
 SEARCHES = {
     "head": {**HEAD, "learning_rates": [0.03, 0.003, 0.1]},
     "full": {**FULL, "learning_rates": [0.01, 0.001], "warm_up": 0.2},
+    "half": {**FULL, "trainable": "half", "learning_rates": [0.01, 0.001], "augment": "shift"},
     "shift": {**FULL, "learning_rates": [0.001, 0.01], "augment": "shift", "optimizer": "sgd"},
     "the first diverges": {**FULL, "learning_rates": [1e30, 0.01], "optimizer": "sgd"},
     "the last diverges": {**FULL, "learning_rates": [0.01, 1e30], "optimizer": "sgd"},

@@ -11,7 +11,7 @@ from tmbench.sources.options import Input
 from tmbench.sources.recipe import ClassificationRecipe as Recipe
 from tmbench.sources.small import residual_network, vision_transformer
 from tmbench.sources.training import TrainingState, train
-from tmbench.truth.classification import new_head, with_new_head
+from tmbench.truth.heads import new_head, with_new_head
 
 INPUT = Input(size=32)
 

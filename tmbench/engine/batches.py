@@ -25,12 +25,16 @@ class Owed:
         metric: name of the metric.
         key: the score's key without the pass, portable already.
         config: as that of a :class:`Score`; one object for all of its scores.
+        source: the source that it is of, where several share the pass; else "".
+        target: the same of the target.
     """
 
     level: str
     metric: str
     key: dict[str, Any]
     config: dict[str, Any]
+    source: str = ""
+    target: str = ""
 
     @cached_property
     def open_key(self) -> OpenKey:
@@ -40,6 +44,8 @@ class Owed:
     def of(self, features: str, name: str, id: str) -> Score:
         """The score of a pass, by the pass's id and name and its own id."""
         key = {"stage": "score", "version": VERSIONS["score"], "features": features, **self.key}
+        if self.target:
+            name = f"{self.source} → {self.target}"
         return Score(id, f"{name}  {self.metric} at {self.level}", self.level, self.metric, key, self.config)
 
 
@@ -70,7 +76,7 @@ class Batch:
     recipe: str = ""
     minutes: float = 0.0
     resources: Resources = field(default_factory=Resources)
-    after: str = ""
+    after: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     owed: tuple[Owed, ...] = ()
     scores: tuple[tuple[str, ...], ...] = ()

@@ -159,5 +159,7 @@ class _Texts:
 def _from_json(text: str) -> Unit:
     content = json.loads(text)
     content["resources"] = Resources(**content["resources"])
+    after = content["after"]  # one id in plans frozen before sources could be joined
+    content["after"] = tuple(after) if isinstance(after, list) else (after,) * bool(after)
     content["scores"] = tuple(Score(**score) for score in content["scores"])
     return Unit(**content)

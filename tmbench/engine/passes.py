@@ -17,6 +17,9 @@ ROWS, MOMENTS, OWN = "features", "moments", "source/features"
 
 OWN_LABELS = "source/labels"
 
+OWN_TARGETS = "source/targets"
+"""The numbers that a source was pretrained to predict, of the target's images: the fact ``targets``."""
+
 
 def more_read(one: str, other: str) -> str:
     """Whichever of two of ``registry.READS`` is more of the features; "" is nothing."""
@@ -79,7 +82,8 @@ class Content:
             elif kind == MOMENTS and rest.endswith("/counts"):
                 layers[rest.removesuffix("/counts")] = "class_moments" if array[3] else "moments"
         own = {name.removeprefix(f"{OWN}/") for name in artifact.arrays if name.startswith(f"{OWN}/")}
-        return cls(layers, frozenset(own), frozenset(artifact.facts))
+        facts = {*artifact.facts, *(["targets"] if OWN_TARGETS in artifact.arrays else [])}
+        return cls(layers, frozenset(own), frozenset(facts))
 
     def __or__(self, other: "Content") -> "Content":
         """What either holds."""

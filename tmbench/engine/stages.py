@@ -12,23 +12,25 @@ import torch
 from torch import nn
 
 from tmbench.engine.artifacts import Artifact, CorruptArtifact, read_artifact, write_artifact
-from tmbench.engine.passes import OWN, OWN_LABELS, ROWS, Content, moments_of, own_data
+from tmbench.engine.passes import OWN, OWN_LABELS, ROWS, Content
 from tmbench.engine.records import now, row
+from tmbench.engine.samples import Samples
 from tmbench.engine.units import Score, Unit
 from tmbench.engine.workbench import Rows, Workbench, failure_row
-from tmbench.errors import ConfigError, TmbenchError
-from tmbench.features import extract, has_place, keep, sample
+from tmbench.errors import TmbenchError
+from tmbench.features import extract, has_place, keep, read
 from tmbench.features.extraction import has_layer
-from tmbench.features.reading import LOCAL, layer_of
+from tmbench.features.options import layer_of
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, canonical
-from tmbench.metrics import FeatureSet, Moments, evaluate
+from tmbench.metrics import evaluate
 from tmbench.metrics.registry import metric_of
 from tmbench.sources import build
 from tmbench.sources.network import parameter_count, weight_layers
 from tmbench.sources.options import FileWeights, Source
 from tmbench.sources.pretrain import pretrain
 from tmbench.sources.recipes import recipe_of
+from tmbench.sources.views import joined_weights
 from tmbench.targets import LabelledImages, load
 from tmbench.targets.options import target_of
 from tmbench.truth import fine_tune
@@ -40,10 +42,6 @@ torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 OWN_SAMPLES = 1000
 """At most so many of a source's own training images are read for the metrics that compare them with the target."""
-
-
-Samples = dict[tuple[str, str], FeatureSet]
-"""What metrics see, by ``layer`` and ``rows`` of a score's config."""
 
 
 def perform(unit: Unit, bench: Workbench) -> Rows:
@@ -78,8 +76,8 @@ def _features(unit: Unit, bench: Workbench) -> Rows:
         stored = _pass(unit, bench, stored, wanted)
     kept = {f"kept at {layer}": reads for layer, reads in Content.held_by(stored).layers.items()}
     done = _done(unit, "", None, {"samples": len(stored.arrays["labels"]), **stored.facts, **kept})
-    samples: Samples = {}  # one a place and kind of row, so that the metrics share its decompositions
-    return [done, *(_score(unit, score, stored, samples, bench) for score in owed.values())]
+    samples = Samples(unit, stored)  # which the metrics share, with all that one of them has computed
+    return [done, *(_score(unit, score, samples, bench) for score in owed.values())]
 
 
 def _stored_pass(unit: Unit, bench: Workbench) -> Artifact | None:
@@ -96,17 +94,17 @@ def _pass(unit: Unit, bench: Workbench, stored: Artifact | None, wanted: Content
     What is stored already is made again only where a layer lacks something.
     """
     source, weights, facts = _source(unit, bench)
-    network = _network(source, weights, bench)
     target = target_of(unit.config["target"])
+    network = _network(source, weights, target.task, bench)
     held = Content.held_by(stored)
     goal = held | Content.planned(unit) | wanted
     places = {place: goal.layers[place] for place in sorted(goal.layers) if has_place(network, target.task, place)}
     arrays = dict(stored.arrays) if stored else {}
     if not held.covers(places) or "labels" not in arrays:
         own = {name: array for name, array in arrays.items() if name.startswith("source/")}
-        arrays = keep(network, source, target, load(target, "train"), places) | own
+        arrays = keep(network, source, target, read(target), places) | own
     if own_places := sorted(place for place in goal.own - held.own if has_layer(network, layer_of(place))):
-        slot = f"{unit.after} {own_places}"  # the same for every target of the source
+        slot = f"{' '.join(unit.after)} {own_places}"  # the same for every target of the source
         arrays |= bench.once("own data", slot, lambda: _own_data(unit, source, network, own_places))
     known = {"size": parameter_count(network), "layers": weight_layers(network)}
     artifact = Artifact(arrays, {name: float(value) for name, value in known.items()} | facts)
@@ -114,11 +112,12 @@ def _pass(unit: Unit, bench: Workbench, stored: Artifact | None, wanted: Content
     return artifact
 
 
-def _network(source: Source, weights: dict[str, np.ndarray] | None, bench: Workbench) -> nn.Module:
+def _network(source: Source, weights: dict[str, np.ndarray] | None, task: str, bench: Workbench) -> nn.Module:
     """The source's network; one that reads a file is built once for all of its passes, which leave it as it was."""
-    if not isinstance(source.weights, FileWeights):
-        return build(source, weights)
-    network: nn.Module = bench.once("network", source.model_dump_json(), lambda: build(source))
+    if not isinstance(source.weights, FileWeights) or source.beside:
+        return build(source, weights, task)
+    slot = f"{task} {source.model_dump_json()}"
+    network: nn.Module = bench.once("network", slot, lambda: build(source, task=task))
     return network
 
 
@@ -130,7 +129,7 @@ def _own_data(unit: Unit, source: Source, network: nn.Module, places: list[str])
     if not source.has_own_data or source.pretrained_on is None:
         return {}
     data = load(source.pretrained_on, "train")
-    chosen = Seeds(unit.after).generator("own data").permutation(len(data))[:OWN_SAMPLES]
+    chosen = Seeds("".join(unit.after)).generator("own data").permutation(len(data))[:OWN_SAMPLES]
     arrays = extract(
         network, source, LabelledImages(data.images[chosen], data.labels[chosen], data.classes), map(layer_of, places)
     )
@@ -140,32 +139,37 @@ def _own_data(unit: Unit, source: Source, network: nn.Module, places: list[str])
 def _source(unit: Unit, bench: Workbench) -> tuple[Source, dict[str, np.ndarray] | None, dict[str, float]]:
     """The unit's source, the weights it was pretrained to (None for others), and facts of its pretraining."""
     source = Source.model_validate(unit.config["source"])
+    ids = iter(unit.after)
+    trained = [_weights(unit, next(ids), bench) if part.pretrained_on is not None else None for part in source.parts]
+    if source.beside:
+        return source, joined_weights([None if one is None else one.arrays for one in trained]), {}
     if isinstance(source.weights, FileWeights):
         told = source.weights.accuracy
         return source, None, {} if told is None else {"accuracy": told}
-    if not unit.after:
-        return source, None, {}
-    stored: Artifact = bench.once("weights", unit.after, lambda: _weights(unit, bench))
-    return source, stored.arrays, stored.facts
+    (stored,) = trained
+    return (source, None, {}) if stored is None else (source, stored.arrays, stored.facts)
 
 
-def _weights(unit: Unit, bench: Workbench) -> Artifact:
-    try:
-        return read_artifact(bench.artifact("pretrain", unit.after))
-    except FileNotFoundError as error:  # an earlier unit found them damaged and set them aside
-        raise CorruptArtifact(f"the weights of {unit.source} are gone; `run` makes them again.") from error
+def _weights(unit: Unit, id: str, bench: Workbench) -> Artifact:
+    """What the unit ``id`` has trained, read once for all that follow it."""
+
+    def read_weights() -> Artifact:
+        try:
+            return read_artifact(bench.artifact("pretrain", id))
+        except FileNotFoundError as error:  # an earlier unit found them damaged and set them aside
+            raise CorruptArtifact(f"the weights of {unit.source} are gone; `run` makes them again.") from error
+
+    found: Artifact = bench.once("weights", id, read_weights)
+    return found
 
 
-def _score(unit: Unit, score: Score, artifact: Artifact, samples: Samples, bench: Workbench) -> dict[str, Any]:
+def _score(unit: Unit, score: Score, samples: Samples, bench: Workbench) -> dict[str, Any]:
     """One metric at one level; what goes wrong is this score's failure and no other's."""
     start = now()
     identity = {"id": score.id, "stage": "score", "name": score.name, "key": canonical(score.key)}
-    slot = score.config["layer"], score.config["rows"]
     try:
-        if slot not in samples:
-            samples[slot] = _sample(unit, *slot, artifact)
         metric = metric_of(find_function(score.config["function"]))
-        result = evaluate(metric, samples[slot], score.config["parameters"])
+        result = evaluate(metric, samples.of(score.config), score.config["parameters"])
     except (Exception, SystemExit) as error:  # a user's code may call sys.exit
         log = bench.log(unit, f"{score.name}\n{traceback.format_exc()}")
         return failure_row(unit, error, log, **identity)
@@ -177,25 +181,6 @@ def _score(unit: Unit, score: Score, artifact: Artifact, samples: Samples, bench
         flags=list(result.flags),
         details=dict(result.parts),
         seconds=now() - start,
-    )
-
-
-def _sample(unit: Unit, place: str, rows: str, artifact: Artifact) -> FeatureSet:
-    """What metrics see at one place, "" for those that read no features."""
-    held = sample(unit.config["target"]["task"], artifact.arrays, place, rows)
-    moments = moments_of(artifact, place)
-    if place and held["features"] is None and not moments:
-        what = "no map to read objects from at layer" if place.startswith(LOCAL) else "no layer"
-        raise ConfigError(
-            f"{unit.source} has {what} '{layer_of(place)}'. Leave that level or that source out of the sweep."
-        )
-    if moments:
-        held = held | dict.fromkeys(("features", "labels", "targets"))
-    return FeatureSet(
-        **held,
-        moments=Moments.from_arrays(moments) if moments else None,
-        source=artifact.facts | own_data(artifact, place),
-        seeds=Seeds(unit.id),
     )
 
 

@@ -82,14 +82,14 @@ class State:
         if self.records.done:
             check_keys(self.units, self.store / "records")
 
-    def _status(self, id: str, scores: Sequence[str], after: str) -> Status:
+    def _status(self, id: str, scores: Sequence[str], after: Sequence[str]) -> Status:
         if self.settled(id) and not self.owed(id, scores) and not self._tried_again(id, scores):
             return "done" if id in self.records.done else "failed"
         if id in self.in_hand:
             return "running"
         if id in self.held:
             return "queued"
-        if after and self.status.get(after) not in (None, "done"):
+        if any(self.status.get(weights) not in (None, "done") for weights in after):
             return "waiting"
         return "pending"
 
@@ -140,9 +140,10 @@ class State:
                 elif status == "done" and batch.stage == "pretrain":
                     done[id] = batch.unit(number)
         ready = _Inputs(self.store)
-        missing = {unit.after for unit in todo.values() if not ready(unit)}
+        lacking = {id: ready.lacking(unit) for id, unit in todo.items()}
+        missing = {weights for ids in lacking.values() for weights in ids}
         todo = {**{id: unit for id, unit in done.items() if id in missing}, **todo}
-        return [unit for unit in todo.values() if ready(unit) or unit.after in todo]
+        return [unit for id, unit in todo.items() if todo.keys() >= set(lacking.get(id, ()))]
 
     def counts(self) -> dict[str, Counter[str]]:
         """Stage → how many units (and, under ``score``, scores) are in each status."""
@@ -201,15 +202,15 @@ class _Inputs:
     def __init__(self, store: Path) -> None:
         self._exists = cache(lambda stage, id: artifact_path(store, stage, id).exists())
 
-    def __call__(self, unit: Unit) -> bool:
-        if not unit.after or self._exists("pretrain", unit.after):
-            return True
-        return unit.stage == "features" and self._exists("features", unit.id)
+    def lacking(self, unit: Unit) -> list[str]:
+        """The units whose weights it reads and that are not there."""
+        lacking = [id for id in unit.after if not self._exists("pretrain", id)]
+        return [] if lacking and unit.stage == "features" and self._exists("features", unit.id) else lacking
 
 
 def has_inputs(unit: Unit, store: Path) -> bool:
     """Whether what the unit reads is in the store: weights, or for scores alone the pass."""
-    return _Inputs(store)(unit)
+    return not _Inputs(store).lacking(unit)
 
 
 def _failure(record: Mapping[str, Any], attempts: int) -> Failure:

@@ -43,7 +43,7 @@ class Unit:
         config: what a worker needs: the resolved options.
         minutes: estimated minutes of one worker.
         resources: what the worker needs.
-        after: id of the ``pretrain`` unit whose weights this one loads, or "".
+        after: ids of the ``pretrain`` units whose weights this one loads.
         scores: what a features unit owes beside its pass.
     """
 
@@ -58,7 +58,7 @@ class Unit:
     seed: int = 0
     minutes: float = 0.0
     resources: Resources = field(default_factory=Resources)
-    after: str = ""
+    after: tuple[str, ...] = ()
     scores: tuple[Score, ...] = field(default=())
 
 

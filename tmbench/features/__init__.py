@@ -5,6 +5,7 @@ Light to import: torch is loaded by the functions. A *place* is where a level re
 """
 
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +52,18 @@ def has_place(network: "nn.Module", task: str, place: str) -> bool:
     return bool(_module(task).has_place(network, place))
 
 
-def sample(task: str, arrays: "Mapping[str, np.ndarray]", place: str, rows: str) -> dict[str, Any]:
+def read(target: "Target") -> Any:
+    """The images that a pass over ``target`` reads: its training split, loaded as the task's passes want it."""
+    return _module(target.task).read(target)
+
+
+def sample(
+    task: str,
+    arrays: "Mapping[str, np.ndarray]",
+    place: str,
+    rows: str,
+    part: "Mapping[str, Any]" = MappingProxyType({}),
+) -> dict[str, Any]:
     """What metrics see at one place of a pass: arguments of :class:`tmbench.metrics.FeatureSet`.
 
     Args:
@@ -59,12 +71,13 @@ def sample(task: str, arrays: "Mapping[str, np.ndarray]", place: str, rows: str)
         arrays: what :func:`keep` gave.
         place: where; "" for metrics that read no features.
         rows: what counts as a sample, of ``Level.rows``.
+        part: what of the pass is the target's, of ``Target.part``; classes are left to the caller.
 
     Returns:
         ``features`` (None where their rows are not kept), ``labels``, ``logits`` (None without a head), and what else
-        the task has: one row of each a sample.
+        the task has: one row of each a sample. ``source``, where it is there, holds facts of the source.
     """
-    held: dict[str, Any] = _module(task).sample(arrays, place, rows)
+    held: dict[str, Any] = _module(task).sample(arrays, place, rows, part)
     return held
 
 

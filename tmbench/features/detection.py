@@ -1,6 +1,5 @@
 """Passes over images with objects: one vector an image and one an object, of any layers, from one forward pass."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tmbench.errors import ConfigError
 from tmbench.features.keeping import kept
-from tmbench.features.reading import LOCAL, Reader, has_layer, is_detector, layer_of
+from tmbench.features.options import layer_of
+from tmbench.features.reading import LOCAL, Reader, has_layer
 from tmbench.identity import Seeds, content_id
 from tmbench.sources.network import as_input, place_of
 from tmbench.sources.options import Source
-from tmbench.targets.detection import DetectionImages
+from tmbench.sources.resizing import at_size
+from tmbench.targets.detection import DetectionImages, load
 from tmbench.targets.options import DetectionTarget
 
 IMAGES = 32
@@ -54,6 +54,11 @@ def keep(
     return kept(batches(network, source, target, data, wanted), wanted, len(data.classes))
 
 
+def read(target: DetectionTarget) -> DetectionImages:
+    """The images of a pass: the train split."""
+    return load(target, "train")
+
+
 def has_place(network: nn.Module, place: str) -> bool:
     """Whether the layer of ``place`` is there."""
     return has_layer(network, layer_of(place))
@@ -80,28 +85,6 @@ def batches(
                 yield _named(found) | objects | {"image_sizes": np.full((len(rows), 2), size, dtype=np.int64)}
     finally:
         fitting.train(was_training)
-
-
-def at_size(network: nn.Module, source: Source, size: int) -> nn.Module:
-    """``network`` for images of ``size`` pixels: itself, or a copy whose position embeddings are resized.
-
-    Raises:
-        ConfigError: where the patches do not cover the image.
-    """
-    trunk: Any = network.backbone.body if is_detector(network) else network  # type: ignore[union-attr]
-    patches: Any = getattr(trunk, "patch_embed", None)
-    ratio = patches.feat_ratio() if hasattr(patches, "feat_ratio") else 1
-    if size % ratio:
-        raise ConfigError(
-            f"image_size={size} of the target is no multiple of the source's patches of {ratio} pixels. "
-            f"Give the target image_size={size - size % ratio} or {size - size % ratio + ratio}."
-        )
-    own = source.input.size
-    if size == own or getattr(network, "dynamic_img_size", False) or not hasattr(network, "set_input_size"):
-        return network
-    resized = copy.deepcopy(network)
-    resized.set_input_size((size, size))  # type: ignore[operator]
-    return resized
 
 
 def _inputs(data: DetectionImages, rows: range, source: Source, size: int) -> Tensor:
@@ -132,13 +115,14 @@ def _named(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def sample(arrays: Mapping[str, np.ndarray], place: str, rows: str) -> dict[str, Any]:
+def sample(arrays: Mapping[str, np.ndarray], place: str, rows: str, part: Mapping[str, Any]) -> dict[str, Any]:
     """What metrics see: one row an object, or one an image with the class and the box of its largest object.
 
     Args:
         arrays: what :func:`keep` gave.
         place: where; the features of a global place are repeated for each object of an image.
         rows: ``object`` or ``image``; images without objects have no row.
+        part: empty: a pass over objects has no parts.
 
     Returns:
         ``features``, ``labels``, ``boxes``, ``targets`` (the boxes, so that metrics of regression run),

@@ -6,12 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tmbench.errors import unknown
+from tmbench.errors import ConfigError, unknown
+from tmbench.features.options import PREDICTION
+from tmbench.sources.maps import pooled
 from tmbench.sources.network import BATCH, as_input, penultimate, place_of
 from tmbench.sources.options import Source
 from tmbench.targets import LabelledImages
 
 PENULTIMATE = "penultimate"
+
+HEADS = {"classification": "logits", "regression": "predictions"}
+"""What the output of a source's own head is called, by the task that it was trained for."""
 
 
 def extract(
@@ -23,14 +28,16 @@ def extract(
         network: what :func:`tmbench.sources.build` gave for ``source``.
         source: for the input's size and normalisation, and whether there is a head.
         data: the images, n of them.
-        layers: ``penultimate``, or dotted names of modules whose output is averaged over all positions.
+        layers: ``penultimate``, ``prediction``, what the source's own head gives, or dotted names of modules whose
+            output is averaged over all positions.
 
     Returns:
         ``features/LAYER`` (n, d) float32 for each layer; ``logits`` (n, C of the source) float32 if the source has
-        a head; ``labels`` (n,) int64. Rows are in the order of ``data``.
+        a head for classes, ``predictions`` (n, k) float32 if it has one for numbers; ``labels`` (n,) int64. Rows are in
+        the order of ``data``.
 
     Raises:
-        ConfigError: for a layer that the network does not have.
+        ConfigError: for a layer that the network does not have, and the prediction of a source without a head.
     """
     parts = list(batches(network, source, data, layers))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -48,8 +55,10 @@ def batches(
     hooks: list[torch.utils.hooks.RemovableHandle] = []
     was_training = network.training
     network.eval()
+    if PREDICTION in wanted and source.predicts not in HEADS:
+        raise ConfigError(f"{type(network).__name__} has no head that predicts; leave the level of predictions out.")
     try:
-        hooks += (_listen(network, layer, taken) for layer in wanted if layer != PENULTIMATE)
+        hooks += (_listen(network, layer, taken) for layer in wanted if layer not in (PENULTIMATE, PREDICTION))
         for start in range(0, len(data), BATCH):
             chosen = slice(start, start + BATCH)
             batch = _batch(network, source, data.images[chosen], wanted, taken)
@@ -70,12 +79,16 @@ def _batch(
     with torch.inference_mode():
         inputs = as_input(images, source.input).to(place_of(network))
         last = taken[PENULTIMATE] = penultimate(network, inputs)
-        out = {f"features/{layer}": _pooled(taken[layer]) for layer in layers}
-        return out | ({"logits": head(last)} if source.has_head else {})
+        said = {}
+        if source.predicts in HEADS:
+            said[HEADS[source.predicts]] = taken[PREDICTION] = head(last)
+        return {f"features/{layer}": pooled(taken[layer]) for layer in layers} | said
 
 
 def has_layer(network: nn.Module, layer: str) -> bool:
     """Whether :func:`extract` can read ``layer`` from ``network``."""
+    if layer == PREDICTION:
+        return not isinstance(network.get_classifier(), nn.Identity)  # type: ignore[operator]
     return layer == PENULTIMATE or (layer != "" and layer in dict(network.named_modules()))
 
 
@@ -89,10 +102,3 @@ def _listen(network: nn.Module, layer: str, taken: dict[str, Tensor]) -> torch.u
         taken[layer] = output
 
     return modules[layer].register_forward_hook(take)
-
-
-def _pooled(output: Tensor) -> Tensor:
-    """One vector an image: the mean over positions of (n, d, h, w) maps or of (n, tokens, d)."""
-    if output.ndim == 4:
-        return output.mean(dim=(2, 3))
-    return output.mean(dim=1) if output.ndim == 3 else output

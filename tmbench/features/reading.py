@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tmbench.errors import unknown
 from tmbench.features.extraction import PENULTIMATE
+from tmbench.features.options import layer_of
 from tmbench.features.regions import BINS, POINTS, Regions
 from tmbench.sources.maps import as_map, prefix_tokens
 
@@ -22,11 +23,6 @@ PYRAMID = "pyramid"
 
 MAPS = 4
 """Maps of a detector's pyramid that objects are read from; what is pooled from the last of them is not."""
-
-
-def layer_of(place: str) -> str:
-    """The layer of a place, read locally or globally."""
-    return place.removeprefix(LOCAL)
 
 
 def is_detector(network: nn.Module) -> bool:

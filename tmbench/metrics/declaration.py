@@ -29,9 +29,10 @@ NEEDS = (
     "label_embeddings",
     "source",
 )
-FACTS = ("size", "accuracy", "layers", "features", "labels", "mean", "std")
+FACTS = ("size", "accuracy", "layers", "features", "labels", "mean", "std", "targets")
 """What may be known of a source: its number of parameters, its accuracy on its own task, its depth; features and labels
-of its own data, and the mean and the standard deviation of each feature there."""
+of its own data, and the mean and the standard deviation of each feature there; and the numbers that it was pretrained
+to predict, where they are known of the very samples."""
 READS = ("moments", "class_moments", "rows")
 """What of the features suffices, from the least to the most: mean, scatter and the sums over classes or targets; the
 scatter of each class too; the rows themselves."""

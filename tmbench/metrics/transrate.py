@@ -26,19 +26,35 @@ def _range(
     return (-math.inf if variant in ("uniform", "projected") else 0.0), highest.get(variant, math.inf)
 
 
-def _reads(*, variant: str, **_: Any) -> str:
-    return "rows" if variant in ("official", "projected") else "class_moments"
+def _reads(*, variant: str, bins: int, **_: Any) -> str:
+    return "rows" if bins or variant in ("official", "projected") else "class_moments"
+
+
+def _needs(*, bins: int, **_: Any) -> tuple[str, ...]:
+    return "features", ("targets" if bins else "labels")
+
+
+def _check(*, bins: int, **_: Any) -> str | None:
+    return (
+        "bins=1 puts all samples in one class; give 2 or more, or 0 for a target with classes." if bins == 1 else None
+    )
 
 
 @metric(
-    tasks=("classification", "segmentation", "detection"),
-    needs=("features", "labels"),
+    tasks=("classification", "segmentation", "detection", "regression"),
+    needs=_needs,
+    levels=("global", "local", "pixel"),
+    check=_check,
     range=_range,
     reads=_reads,
     invariances=("offset", "rotation"),
 )
 def transrate(
-    sample: FeatureSet, *, variant: Variant = "exact", epsilon: Annotated[float, Interval(1e-300)] = 1e-4
+    sample: FeatureSet,
+    *,
+    variant: Variant = "exact",
+    epsilon: Annotated[float, Interval(1e-300)] = 1e-4,
+    bins: Annotated[int, Interval(0)] = 0,
 ) -> Score:
     """R(Z) - Σ_c (n_c/n) R(Z_c), with the coding rate R(Z) = ½ log det(I + Zᵀ Z / (n ε)) of the centred features.
 
@@ -61,6 +77,9 @@ def transrate(
             rank. Any real value. O(n r C + C³ r) beside the decomposition. A class of one sample has rate 0, where
             theirs is NaN. ``epsilon`` differs in nearly every case of their scripts, from 1e-5 to 1e-1.
 
+    ``bins``: for regression. Each of the sample.targets (n, k) is cut into so many equal parts of its range, and the
+    cells that are occupied are the classes: 5 for two targets and 2 for ten in Nguyen et al., UAI 2023.
+
     Flags: degenerate when no feature varies (the score is 0).
 
     Huang et al., Frustratingly easy transferability estimation, ICML 2022, Equations 2 to 5.
@@ -71,6 +90,9 @@ def transrate(
     >>> round(float(score("transrate", features, [0, 0, 1, 1, 2])), 3)
     3.471
     """
+    if bins:
+        assert sample.targets is not None
+        sample = sample.with_labels(cells(sample.targets, bins))
     if sample.class_count == 1:
         return Score(0.0, flags=("degenerate",))
     scale = 1 / epsilon
@@ -91,6 +113,15 @@ def transrate(
         return Score(rate - float(classes.mean()))
     value = max(rate - float(sample.class_shares @ classes), 0.0)
     return Score(value / rate if variant == "comparable" else value)
+
+
+def cells(targets: np.ndarray, bins: int) -> np.ndarray:
+    """(n,) int64: the cell that each row of ``targets`` (n, k) lies in, each column cut into ``bins`` equal parts."""
+    low = targets.min(axis=0)
+    spread = targets.max(axis=0) - low
+    place = np.divide(targets - low, spread, out=np.zeros_like(targets), where=spread > 0)
+    parts = np.minimum((place * bins).astype(np.int64), bins - 1)
+    return np.unique(parts, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _class_rates(sample: FeatureSet, scale: float, determinants: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ def saved(canvas: Canvas, name: str, caption: str, alt: str) -> Figure:
 def legend_below(canvas: Canvas, panel: Axes) -> None:
     """The legend of ``panel``, under all of them."""
     handles, labels = panel.get_legend_handles_labels()
-    labels = [shortened(label) for label in labels]
+    labels = [shortened(label, 40) for label in labels]
     # A letter of this size is about 0.06 inches wide, a handle and the gaps 0.6.
     widest = 0.6 + 0.06 * max(map(len, labels), default=0)
     columns = max(1, min(len(labels), int(canvas.get_size_inches()[0] / widest)))

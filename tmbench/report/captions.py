@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tmbench.report.contract import INDEPENDENT, TITLES, query_word
+from tmbench.report.contract import INDEPENDENT, TITLES, plural, query_word
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.jackknife import FEWEST_FAMILIES
 from tmbench.stats.sign_flip import smallest_p
@@ -35,14 +35,16 @@ ABOUT = {
     "truth": "What each source reaches on each target by each recipe: mean and deviation over seeds; its mean less "
     "that of the supervised and of the random start of its family (to_supervised, to_random) and of the same "
     "initialisation in the next smaller family (from_smaller); the fewest epochs with which it reaches what the "
-    "supervised start reaches with the most. differ: whether the sources of a target differ beyond the spread of "
-    "seeds (F test of the one-way analysis of variance, p below 0.05).",
+    "supervised start reaches with the most. More is better, of a negative error too: 0 is perfect, and −1 of one over "
+    "the variance is what the mean reaches. differ: whether the sources of a target differ beyond the spread of seeds "
+    "(F test of the one-way analysis of variance, p below 0.05).",
     "tuning": "Each point of the grids by which recipes were tuned, one fine-tuning each, chosen on validation and "
     "never on test. edge: the axes at an end of which the best point lies, so that a better one may lie beyond.",
     "per_query": "Each measure on the full pool of a query: its candidates that all metrics of the field can score.",
     "per_query_groups": "Each measure on a query, by group of candidates.",
-    "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over queries. Where "
-    "they differ, a metric tells queries apart rather than candidates.",
+    "pooled": "Correlations over the full pools of all queries thrown together, beside the mean over "
+    "queries. query_mean: what the mean truth of a query (of its other candidates, for Pearson's r) reaches on the "
+    "same cells; inside a query it tells nothing apart, 0. between: the share of the truth's variance between queries.",
     "ranges": "The least and the greatest value of a single query, to read where queries are too few for an interval.",
     "bounds": "The win rate (ties split) with missing scores: each losing (as_loss); the metric itself having lost and "
     "a missing rival won (lowest); the reverse (highest).",
@@ -50,7 +52,9 @@ ABOUT = {
     "(always the same) to 1 (any with equal chance).",
     "counts": "What was counted, and what was done with it.",
     "cells": "The cells: for each target and source the truth by recipe, its deviation over seeds, and the scores.",
-    "dropped": "Annotations and images of a target that 'broken: drop' left out, a sentence each, by split.",
+    "truth_outputs": "What each source reaches on each class or output of a target: mean and deviation over seeds.",
+    "dropped": "What was left out of a target, by split: annotations and images that 'broken: drop' left out, a "
+    "sentence each, and how many images do not show what is predicted (hidden).",
     "flags": "On how many cells a metric raised each flag.",
 }
 
@@ -63,7 +67,7 @@ APART = ("win_rate", "means", "counts")
 FIELD = ("win_rate", "win_rate_by_measure", "stability", "convergence", "bounds", "rank_entropy")
 """The tables about the metrics that compete."""
 
-WITHOUT_SETUPS = ("truth", "tuning", "dropped")
+WITHOUT_SETUPS = ("truth", "truth_outputs", "tuning", "dropped")
 """The tables that no setup stands behind."""
 
 MOST_NAMED = 6
@@ -101,7 +105,7 @@ def interval_sentences(scenes: Sequence[Scene], resampling: Resampling) -> Itera
         return
     few = [scene for scene in scenes if resampling.groups(scene.cells.query_families) < FEWEST_QUERIES]
     if len(few) < len(scenes):
-        words = " and ".join(dict.fromkeys(f"{_query(scene)}s" for scene in scenes if scene not in few))
+        words = " and ".join(dict.fromkeys(plural(_query(scene)) for scene in scenes if scene not in few))
         text = f"Intervals: {_percent(resampling)}, expanded percentiles of {resampling.draws:,} resamplings of {words}"
         together = any(any(scene.cells.query_families) for scene in scenes)
         yield text + (", those of one family together." if together else ".")
@@ -141,7 +145,7 @@ def _query(scene: Scene) -> str:
 
 def _independent(scene: Scene, resampling: Resampling) -> str:
     groups, queries = resampling.groups(scene.cells.query_families), len(scene.cells.queries)
-    word = _query(scene) + "s" * (groups != 1)
+    word = _query(scene) if groups == 1 else plural(_query(scene))
     return f"{groups} {word}" if groups == queries else f"{groups} independent {word}"
 
 

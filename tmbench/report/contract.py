@@ -1,6 +1,6 @@
 """The columns of the tables: a contract, which README and later papers read by name.
 
-All but the last four begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself
+All but the last five begin with ``scenario, recipe, level, direction``; one of these reads ``all`` where it is itself
 what varies, or where the row is about all of them. ``kind`` is metric, variant or baseline. ``low`` and ``high`` are
 the interval over queries, empty where there is none; ``setups`` counts what a value is the mean over and ``missing``
 what was left out of it because a value is missing.
@@ -16,7 +16,8 @@ reliability            query and what ``tmbench.stats.reliability.Reliability`` 
 per_query              query, measure, metric, kind, value: the full pool of common candidates
 per_query_groups       query, measure, metric, kind, candidates, count, value: also other groups of candidates
 by_candidates          measure, metric, kind, candidates, count, mean, low, high, queries, missing
-pooled                 measure, metric, kind, per_query, pooled: all queries' full pools thrown together
+pooled                 measure, metric, kind, per_query, pooled: all queries' full pools thrown together;
+                       query_mean, between: what the mean of the query reaches there, variance between queries
 ranges                 statistic, metric, kind, least, greatest, queries: of the values of single queries
 bounds                 metric, kind, as_loss, lowest, highest, setups, missing
 rank_entropy           of, name, entropy, mean_rank, count
@@ -24,7 +25,8 @@ counts                 what, count, policy
 cells                  target, source, family, size, random_start, truth and its deviation by recipe, scores
 truth                  what ``tmbench.stats.truths.TruthRow`` says of each target, recipe, source and measure
 tuning                 of a sweep that tunes: each point of each grid, its value on validation, which is the best
-dropped                target, split, problem: what ``broken: drop`` left out of a target; no table where nothing
+truth_outputs          target, recipe, source, measure, output, mean, sd, seeds: of each class or output
+dropped                target, split, reason, count, problem: what was left out of a target; no table where nothing
 ====================== =================================================================================
 """
 
@@ -57,7 +59,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "reliability": (*BASE, *(field.name for field in fields(Reliability) if field.name != "recipe")),
     "per_query": (*BASE, "query", "measure", "metric", "kind", "value"),
     "per_query_groups": (*BASE, "query", "measure", "metric", "kind", "candidates", "count", "value"),
-    "pooled": (*BASE, "measure", "metric", "kind", "per_query", "pooled"),
+    "pooled": (*BASE, "measure", "metric", "kind", "per_query", "pooled", "query_mean", "between"),
     "ranges": (*BASE, "statistic", "metric", "kind", "least", "greatest", "queries"),
     "bounds": (*BASE, "metric", "kind", "as_loss", "lowest", "highest", "setups", "missing"),
     "rank_entropy": (*BASE, "of", "name", "entropy", "mean_rank", "count"),
@@ -74,6 +76,7 @@ TITLES = {
     "by_candidates": "Mean over queries, by group of candidates",
     "reliability": "Reliability of the truth",
     "truth": "The truths: what each source reaches",
+    "truth_outputs": "The truths by class or output",
     "per_query": "Each query, full pool",
     "per_query_groups": "Each query, by group of candidates",
     "pooled": "Pooled over queries, beside the mean per query",
@@ -82,7 +85,7 @@ TITLES = {
     "rank_entropy": "Rank entropy",
     "counts": "What was counted",
     "cells": "The cell matrix",
-    "dropped": "Left out as broken",
+    "dropped": "Left out: broken, or hidden",
     "tuning": "Tuning: what was tried, and what was chosen on validation",
     "flags": "Flags: cells on which a score says little",
 }
@@ -99,8 +102,13 @@ INDEPENDENT = "independent queries"
 
 
 def query_word(direction: str) -> str:
-    """What a query is: a target when sources are ranked, a source when targets are."""
-    return axes_of(direction)[0]
+    """What a query is: a target when sources are ranked. When targets are, a source can have several queries."""
+    return "target" if direction == "source_selection" else "query"
+
+
+def plural(word: str) -> str:
+    """Several of ``query_word``, or of a word that ends as one of these does."""
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 def all_tie(direction: str) -> str:

@@ -112,7 +112,7 @@ def _win_rate_panel(panel: Axes, wins: DataFrame, order: list[str], interval: st
 def _agreements(tables: dict[str, DataFrame], measures: Mapping[str, Measure], interval: str) -> Iterator[Figure]:
     """One figure a scenario: the first measure on each query's full pool, and its mean, baselines too."""
     table = tables["by_candidates"]
-    table = table[table["candidates"] == COMMON]
+    table = table[(table["candidates"] == COMMON) & (table["mean"].notna() | (table["kind"] == "metric"))]
     if table.empty:
         return
     measure = str(table["measure"].iloc[0])

@@ -11,9 +11,10 @@ import numpy as np
 
 from tmbench.report.captions import independent_queries, interval_name, p_text
 from tmbench.report.comparable import partial_means
-from tmbench.report.contract import SPLIT, TIED, all_tie, query_word
+from tmbench.report.contract import SPLIT, TIED, all_tie, plural, query_word
 from tmbench.report.frames import KEY, column, part_of, parts, rows
 from tmbench.report.markup import titled
+from tmbench.report.pooled import pooled_sentences
 from tmbench.stats.baselines import STATIC
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.cells import INAPPLICABLE, MISSING, Cells
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 CLEAR_P = 0.05
 """A difference with a larger p is not called one."""
+
+
+FAMILY = "query family"
+"""What is resampled where queries are of families."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +58,30 @@ def findings(tables: dict[str, DataFrame], measures: Mapping[str, Measure], resa
     wins = tables["win_rate"]
     for names, part in parts(wins, KEY):
         scenario, recipe, level, direction = names
-        here = {name: part_of(tables[name], dict(zip(KEY, names, strict=True))) for name in _READ}
+        where = dict(zip(KEY, names, strict=True))
+        here = {name: part_of(tables[name], where) for name in _READ}
         query = query_word(direction)
+        alone = independent_queries(tables["counts"], scenario) == _queries(tables["counts"], scenario)
         title = f"recipe {recipe}"
         title += f", level {level}" if wins["level"].nunique() > 1 else ""
         title = f"{scenario}: {title}" if wins["scenario"].nunique() > 1 else title
         queries = independent_queries(tables["counts"], scenario)
-        details = [_against_static(here["means"], measures), _stability(here["stability"])]
-        headline = _headline(part, here, query, queries, resampling)
+        details = [
+            _against_static(here["means"], measures, query),
+            *(capital(text) for text in pooled_sentences(here["pooled"], measures)),
+            _stability(here["stability"]),
+        ]
+        headline = _headline(part, here, query if alone else FAMILY, queries, resampling)
         found.append(Finding(title, headline, tuple(text for text in details if text)))
     return found
 
 
-_READ = ("means", "stability", "pairwise", "ranges", "counts")
+_READ = ("means", "stability", "pairwise", "ranges", "counts", "pooled")
+
+
+def capital(text: str) -> str:
+    """``text`` as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def tied_setups(counts: DataFrame) -> int:
@@ -73,8 +89,15 @@ def tied_setups(counts: DataFrame) -> int:
     return int(counts.loc[counts["what"] == TIED, "count"].sum())
 
 
+def _queries(counts: DataFrame, scenario: str) -> int:
+    """How many queries a scenario has, as the table ``counts`` says."""
+    chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == "queries")]
+    return int(chosen["count"].max()) if len(chosen) else 0
+
+
 def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, queries: int, resampling: Resampling) -> str:
-    tied, same = tied_setups(here["counts"]), all_tie(str(wins["direction"].iloc[0]))
+    direction = str(wins["direction"].iloc[0])
+    tied, same, one = tied_setups(here["counts"]), all_tie(direction), query_word(direction)
     field = list(rows(wins[wins["split"].notna()].sort_values("split", ascending=False, kind="stable")))
     if not field:
         if tied and tied == int(wins["missing"].iloc[0]):
@@ -86,10 +109,10 @@ def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, querie
         text += ", because it has no rival."
     elif not math.isnan(first.low):
         interval = interval_name(resampling)
-        text += f" ({interval} {_share(first.low)} to {_share(first.high)}, over {queries} {query}s)."
+        text += f" ({interval} {_share(first.low)} to {_share(first.high)}, over {queries} {plural(query)})."
     elif queries < FEWEST_QUERIES:
-        few = f"{queries} {query}{'s' * (queries > 1)}, too few for an interval"
-        text += f"; {few}" + (f": {_range(here['ranges'], first.metric, query)}." if queries > 1 else ".")
+        few = f"{queries} {plural(query) if queries > 1 else query}, too few for an interval"
+        text += f"; {few}" + (f": {_range(here['ranges'], first.metric, one)}." if queries > 1 else ".")
     else:
         text += "."
     if tied:
@@ -111,15 +134,15 @@ def _told_apart(p: float, field: int, query: str, queries: int) -> str:
         return f"; one {query} allows no test of whether the two differ"
     if math.isnan(p):
         return ""
-    least, pairs = smallest_p(queries), field * (field - 1) // 2
+    least, pairs, of = smallest_p(queries), field * (field - 1) // 2, plural(query)
     if least * pairs > CLEAR_P:
         times = f" before the correction for {pairs} pairs" if pairs > 1 else ""
         return (
-            f"; whatever the difference, no two metrics can be told apart by this study: with {queries} {query}s the "
-            f"p of a sign-flip test cannot fall below {p_text(least)}{times}"
+            f"; whatever the difference, no two metrics can be told apart by this study: with {queries} {of} the p of "
+            f"a sign-flip test cannot fall below {p_text(least)}{times}"
         )
     apart = "the two are told apart" if p < CLEAR_P else "the two cannot be told apart"
-    test = f"sign-flip test over {query}s, Holm-corrected p = {p_text(p)}; before the correction p cannot fall below"
+    test = f"sign-flip test over {of}, Holm-corrected p = {p_text(p)}; before the correction p cannot fall below"
     return f"; {apart} ({test} {p_text(least)})"
 
 
@@ -134,7 +157,7 @@ def _range(ranges: DataFrame, metric: str, query: str) -> str:
     return f"from {least} to {greatest} of the setups of one {query}"
 
 
-def _against_static(means: DataFrame, measures: Mapping[str, Measure]) -> str:
+def _against_static(means: DataFrame, measures: Mapping[str, Measure], query: str) -> str:
     if means.empty:
         return ""
     measure = str(means["measure"].iloc[0])
@@ -151,9 +174,11 @@ def _against_static(means: DataFrame, measures: Mapping[str, Measure]) -> str:
     of = ", ".join(f"{name} {counts[name]:,.0f}" for name in partial)
     where = f", each over the setups that have a value ({of} of {max(counts.values()):,.0f})" if partial else ""
     text = f"By mean {title}{where}, {best} is the best metric with {_number(field[best])}."
-    static = column(means, "mean", "metric").get(STATIC, math.nan)
-    if math.isnan(static):
+    static = column(means, "mean", "metric").get(STATIC)
+    if static is None:
         return text
+    if math.isnan(static):
+        return f"{text} There is no static ranking: no other {query} has the candidates of one."
     beaten = sum(sign * value > sign * static for value in field.values())
     text += f" The static ranking, which never looks at the query, reaches {_number(static)}: "
     better = "does better" if beaten == 1 else "do better"

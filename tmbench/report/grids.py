@@ -100,6 +100,7 @@ def short_grids(
         comparison = compared(part_of(tables["means"], where), shown_measures, lower)
         winner = best_of(row.split for row in ordered)
         grid = []
+        known = any(not math.isnan(beats.get(row.metric, math.nan)) for row in ordered)
         for row in ordered:
             cells = [
                 Cell(row.metric),
@@ -110,11 +111,12 @@ def short_grids(
                 value = mean[row.metric, name]
                 text = brief(value, comparison.largest[name]) + MARK * ((row.metric, name) in comparison.marked)
                 cells.append(Cell(text, True, row.kind == "metric" and value == comparison.best[name]))
-            share = beats.get(row.metric, math.nan)
-            cells.append(Cell("–" if math.isnan(share) else f"{100 * share:.0f} %", True))
+            if known:
+                share = beats.get(row.metric, math.nan)
+                cells.append(Cell("–" if math.isnan(share) else f"{100 * share:.0f} %", True))
             grid.append(tuple(cells))
         muted = frozenset(position for position, row in enumerate(ordered) if row.kind != "metric")
-        header_row = ("", "win rate", header, *means, "beats static in")
+        header_row = ("", "win rate", header, *means, *(["beats static in"] if known else []))
         note = f"{comparison.note}." if comparison.note else ""
         yield Grid("short", finding.title, header_row, tuple(grid), muted, note)
 
@@ -122,7 +124,7 @@ def short_grids(
 def group_grids(
     tables: dict[str, DataFrame], found: Sequence[Finding], measures: Mapping[str, Measure]
 ) -> Iterator[Grid]:
-    """The first measure, mean over queries, with a column for each group of candidates."""
+    """The first measure, mean over queries, with a column for each group of candidates; nothing where all are one."""
     table = tables["by_candidates"]
     if table.empty:
         return
@@ -136,6 +138,8 @@ def group_grids(
         value = column(part, "mean", ["metric", "candidates"])
         kinds = {row.metric: row.kind for row in rows(part)}
         sizes = {group: [row.count for row in rows(part) if row.candidates == group] for group in groups}
+        if len(groups) < 3 and len({size for every in sizes.values() for size in every}) < 2:
+            continue  # what all metrics apply to is what each does
         # The group "all" differs from metric to metric, and so do the queries where a value is missing: none is best.
         queries = column(part, "queries", ["metric", "candidates"])
         field = [name for name, kind in kinds.items() if kind == "metric"]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tmbench.report.captions import interval_name
-from tmbench.report.contract import SPLIT, query_word
+from tmbench.report.contract import SPLIT, plural, query_word
 from tmbench.report.frames import rows
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
@@ -87,7 +87,7 @@ def spread(
     """
     title, table, low, high = interval_name(resampling), wins, "low", "high"
     if not wins["low"].notna().any():
-        title, low, high = f"range over {query_word(direction)}s", "least", "greatest"
+        title, low, high = f"range over {plural(query_word(direction))}", "least", "greatest"
         table = ranges[ranges["statistic"] == SPLIT]
     ends = zip(table["metric"], table[low], table[high], strict=True)
     return title, {str(metric): (least, most) for metric, least, most in ends if not math.isnan(least)}

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tmbench.report.contract import TITLES
-from tmbench.report.findings import counts, doubtful_truths, findings
+from tmbench.report.findings import Finding, capital, counts, doubtful_truths, findings
 from tmbench.report.grids import MOST_SHORT, group_grids, short_grids, table_grid
 from tmbench.report.markup import lower_is_better
+from tmbench.report.pooled import pooled_sentences
 from tmbench.report.truths import dropped_sentences, truth_counts, truth_findings
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
@@ -48,6 +49,8 @@ def render_page(
     order = [*(name for name in TITLES if name in tables), *(name for name in tables if name not in TITLES)]
     lower, found = lower_is_better(measures), findings(tables, measures, resampling) if scenes else []
     of_truth = truth_findings(tables["truth"]) if "truth" in tables else []
+    if not scenes and "pooled" in tables:
+        of_truth += [Finding("pooled", capital(text), ()) for text in pooled_sentences(tables["pooled"], measures)]
     doubts = doubtful_truths(tables["reliability"])
     return environment.get_template("report.html.j2").render(
         title=title,

@@ -1,24 +1,37 @@
-"""The tables over queries rather than setups: full pools, groups of candidates, pooled values, reliability."""
+"""The tables over queries rather than setups: full pools, groups of candidates, pooled values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.report.contract import BASE, Row
+from tmbench.report.contract import BASE, COLUMNS, Row
 from tmbench.stats.baselines import RANDOM
 from tmbench.stats.bootstrap import Resampling, mean_of_values
 from tmbench.stats.cells import Array, Cells
+from tmbench.stats.correlations import pearson
 from tmbench.stats.measures import Measure
 from tmbench.stats.outcomes import Evaluation
 from tmbench.stats.per_query import COMMON, per_query
+from tmbench.stats.pooled import QUERY_MEAN, mean_of_query, share_between
 from tmbench.stats.reliability import reliability
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MOST_POOLED = 3_000
 """Rank correlations compare every pair of points: with more of them than this the pooled value is left empty."""
+
+
+def pooled_table(every: Sequence[Cells], measures: Mapping[str, Measure]) -> DataFrame:
+    """The table ``pooled`` of cells that have truths and no scores: how far baselines get."""
+    import pandas
+
+    rows = [row for cells in every for row in query_rows(cells, measures, Resampling(0))["pooled"]]
+    return pandas.DataFrame(rows, columns=list(COLUMNS["pooled"]))
 
 
 def query_rows(cells: Cells, measures: Mapping[str, Measure], resampling: Resampling) -> dict[str, list[Row]]:
@@ -59,8 +72,9 @@ def _by_candidates(cells: Cells, groups: list[Row], resampling: Resampling) -> I
 def _pooled(cells: Cells, measures: Mapping[str, Measure], common: list[Row]) -> Iterator[Row]:
     """Each correlation over the full pools of all queries thrown together, beside its mean over queries.
 
-    The queries are those that have a value of their own, so that both columns are about the same cells. The two differ
-    where queries differ in level: a metric can order targets by difficulty and tell nothing about sources.
+    The queries are those that have a value of their own, so that all columns are about the same cells. The first two
+    differ where queries differ in level: a metric can order targets by difficulty and tell nothing about sources. How
+    far that goes stands beside them, ``tmbench.stats.pooled``; the mean of the query also has a row of its own.
     """
     correlations = {name: one for name, one in measures.items() if (one.low, one.high) == (-1.0, 1.0)}
     found: dict[tuple[str, ...], dict[str, float]] = {}
@@ -74,18 +88,31 @@ def _pooled(cells: Cells, measures: Mapping[str, Measure], common: list[Row]) ->
         for v, level in enumerate(cells.levels)
         for q, query in enumerate(cells.queries)
     }
+    beside: dict[tuple[Any, ...], tuple[float, float]] = {}
     for (recipe, level, metric, kind, measure), values in found.items():
         if measure not in correlations:
             continue
         known = [query for query, value in values.items() if not np.isnan(value)]
-        place = cells.names.index(metric)
-        points = [_points(*pools[recipe, level, query], place) for query in known]
-        yield {
+        truths = [pools[recipe, level, query][0] for query in known]
+        cell = (recipe, level, measure, *known)
+        if cell not in beside:
+            means = [(truth, mean_of_query(truth, correlations[measure].function)) for truth in truths]
+            reached = _correlation(correlations[measure], QUERY_MEAN, means)
+            beside[cell] = reached if np.isnan(reached) else max(0.0, reached), share_between(truths)
+        query_mean, between = beside[cell]
+        row = {
             "scenario": cells.scenario, "recipe": recipe, "level": level, "direction": cells.direction,
-            "measure": measure, "metric": metric, "kind": kind,
+            "measure": measure, "query_mean": query_mean, "between": between,
+        }  # fmt: skip
+        points = [_points(*pools[recipe, level, query], cells.names.index(metric)) for query in known]
+        yield row | {
+            "metric": metric, "kind": kind,
             "per_query": float(np.mean([values[query] for query in known])) if known else np.nan,
             "pooled": _correlation(correlations[measure], metric, points),
         }  # fmt: skip
+        if metric == RANDOM:  # which has a value wherever there is an order of candidates
+            inside = 0.0 if known else np.nan
+            yield row | {"metric": QUERY_MEAN, "kind": "baseline", "per_query": inside, "pooled": query_mean}
 
 
 def _points(truth: Array, scores: Array, metric: int) -> tuple[Array, Array]:
@@ -94,7 +121,8 @@ def _points(truth: Array, scores: Array, metric: int) -> tuple[Array, Array]:
 
 
 def _correlation(measure: Measure, metric: str, points: list[tuple[Array, Array]]) -> float:
-    if not points or sum(len(truth) for truth, _ in points) > MOST_POOLED:
+    many = measure.function is not pearson and sum(len(truth) for truth, _ in points) > MOST_POOLED
+    if not points or many:
         return np.nan
     truth = np.concatenate([truth for truth, _ in points])
     scores = np.concatenate([scores for _, scores in points])

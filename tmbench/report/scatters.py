@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 MOST_PANELS = 40
 """With more panels no point would be seen, and drawing them would take longest of all."""
 
-MOST_ALONE = 20
+MOST_ACROSS = 10
+"""With more queries in one row their names could not be read."""
+
+MOST_ALONE = 24
 """So many queries are shown of the leading metric alone, where all metrics would be more than ``MOST_PANELS``."""
 
 MOST_ALONE_IN_ALL = 60
@@ -59,7 +62,7 @@ def scatters(
         queries = len(cells.queries)
         if not shown or not queries:
             continue
-        whole = len(shown) * queries <= MOST_PANELS
+        whole = len(shown) * queries <= MOST_PANELS and queries <= MOST_ACROSS
         slices = list(np.ndindex(len(cells.recipes), len(cells.levels)))
         if not whole:
             alone += queries * len(slices)
@@ -85,10 +88,18 @@ def scatters(
 
 
 def _left_out(cells: Cells, metrics: int, fits: bool) -> str:
-    count = f"{metrics} metrics × {len(cells.queries)} queries are more than {MOST_PANELS} panels"
+    count = f"{metrics} metrics × {len(cells.queries)} queries are more panels than can be read"
     if fits:
         return f"In {cells.scenario} score against truth is shown for one metric: {count}; tables/cells.csv has all."
     return f"No figure of score against truth for {cells.scenario}: {count}. The values are in tables/cells.csv."
+
+
+def _titles(queries: Sequence[str], most: int) -> list[str]:
+    """The titles of panels, a line for each part of ``SOURCE · OPTION``; less the source where all have the same."""
+    parts = [query.split(" · ") for query in queries]
+    if len({tuple(part[:-1]) for part in parts}) == 1:
+        parts = [part[-1:] for part in parts]
+    return ["\n".join(shortened(name, most) for name in part) for part in parts]
 
 
 def _leading(wins: DataFrame, cells: Cells, shown: list[int]) -> int:
@@ -123,13 +134,14 @@ def _multiples(cells: Cells, recipe: int, level: int, metric: int, agreement: Ag
     """The queries in rows of five, a panel each."""
     across = min(5, len(cells.queries))
     down = -(-len(cells.queries) // across)
-    width, height = 0.5 + 1.5 * across, 0.9 + 1.25 * down
+    width, height = 0.5 + 1.5 * across, 1.0 + 1.25 * down
     # All panels are alike, so that the place of each is known; finding it would take longer than drawing.
     canvas = new_canvas(width, height, None)
     panels = canvas.subplots(down, across, squeeze=False).ravel().tolist()
-    canvas.subplots_adjust(0.35 / width, 0.85 / height, 1 - 0.1 / width, 1 - 0.2 / height, wspace=0.14, hspace=0.5)
+    canvas.subplots_adjust(0.35 / width, 0.85 / height, 1 - 0.1 / width, 1 - 0.3 / height, wspace=0.14, hspace=0.5)
     for unused in panels[len(cells.queries) :]:
         unused.remove()
+    titles = _titles(cells.queries, 18)
     for number, (panel, query) in enumerate(zip(panels, cells.queries, strict=False)):
         _points(panel, cells, cells.mean_truth[recipe, number], cells.scores[level, metric, number])
         panel.margins(0.12)
@@ -139,7 +151,7 @@ def _multiples(cells: Cells, recipe: int, level: int, metric: int, agreement: Ag
         panel.locator_params(axis="x", nbins=3)
         # Told where they stand, titles need no search for a free place, which would take as long as the points.
         _corner(panel, agreement.get((cells.metrics[metric], query), np.nan), y=1.0)
-        panel.set_title(shortened(query, 18), loc="left", fontweight="bold", fontsize=6.5, pad=2, y=1.0)
+        panel.set_title(titles[number], loc="left", fontweight="bold", fontsize=6.5, pad=2, y=1.0)
     canvas.supylabel(shortened(cells.metrics[metric]), fontsize=8, fontweight="bold", x=0.1 / width)
     canvas.supxlabel("truth", fontsize=7, y=0.5 / height)
     legend_below(canvas, panels[0])
@@ -149,6 +161,7 @@ def _multiples(cells: Cells, recipe: int, level: int, metric: int, agreement: Ag
 def _scatter(cells: Cells, recipe: int, level: int, shown: list[int], agreement: Agreement) -> Canvas:
     canvas = new_canvas(0.6 + 1.62 * len(cells.queries), 0.9 + 1.3 * len(shown))
     panels = canvas.subplots(len(shown), len(cells.queries), sharex="col", squeeze=False)
+    titles = _titles(cells.queries, 30)
     for down, metric in enumerate(shown):
         for across, query in enumerate(cells.queries):
             panel = panels[down][across]
@@ -156,9 +169,8 @@ def _scatter(cells: Cells, recipe: int, level: int, shown: list[int], agreement:
             _corner(panel, agreement.get((cells.metrics[metric], query), np.nan))
             if down == 0:
                 # A line above the value, and smaller where it is long, so that the two never meet.
-                name = shortened(query)
-                size = min(8.0, 8.0 * 17 / max(len(name), 1))
-                panel.set_title(f"{name}\n", loc="left", fontweight="bold", fontsize=size, pad=2)
+                size = min(8.0, 8.0 * 17 / max(1, *map(len, titles[across].split("\n"))))
+                panel.set_title(f"{titles[across]}\n", loc="left", fontweight="bold", fontsize=size, pad=2)
             if across == 0:
                 panel.set_ylabel(shortened(cells.metrics[metric], 18), fontweight="bold")
             if down == len(shown) - 1:

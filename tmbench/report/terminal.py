@@ -11,8 +11,8 @@ from tmbench.report.comparable import MARK, compared
 from tmbench.report.contract import all_tie
 from tmbench.report.findings import tied_setups
 from tmbench.report.frames import KEY, column, part_of, parts, shortened
-from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, places, spread, titled
-from tmbench.report.truths import primary
+from tmbench.report.markup import best_of, brief, by_win_rate, lower_is_better, places, shown, spread, titled
+from tmbench.report.truths import decimals, measure_title, primary
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.measures import Measure
 
@@ -55,7 +55,7 @@ def print_summary(
     for place, table in enumerate(short_tables(tables, measures, resampling, measure)):
         if place == MOST_TABLES:
             console.print(f"… and {number - MOST_TABLES} more in tables/win_rate.md")
-            return
+            break
         print_table(console, table)
 
 
@@ -123,7 +123,7 @@ def _title(wins: DataFrame, where: Mapping[str, str]) -> str:
     from rich.markup import escape
 
     several = wins.loc[wins["scenario"] == where["scenario"], "level"].nunique() > 1
-    title = f"{shortened(where['scenario'])} · recipe {shortened(where['recipe'])}"
+    title = f"{shortened(where['scenario'], 40)} · recipe {shortened(where['recipe'])}"
     return escape(title + (f" · level {shortened(where['level'])}" if several else ""))
 
 
@@ -153,15 +153,18 @@ def _caption(
 def print_truths(truths: DataFrame, console: Console | None = None) -> None:
     """Print, for each recipe, what each source reaches on each target: mean and deviation over seeds."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     console = console or Console()
     for (recipe, measure), part in parts(primary(truths), ["recipe", "measure"]):
-        table = Table(title=escape(f"recipe {shortened(recipe)} · {measure}"), title_justify="left", box=None)
+        every = list(dict.fromkeys(part["target"]))
+        targets, digits = every[:MOST_TABLES], decimals(part["mean"], part["target"])
+        more = f"… and {len(every) - MOST_TABLES} more targets in tables/truth.md" if len(every) > MOST_TABLES else None
+        # Over a narrow table a title of its own would break.
+        console.print(Text(f"recipe {shortened(recipe)} · {measure_title(measure)}", "italic"), soft_wrap=True)
+        table = Table(caption=more, caption_justify="left", box=None)
         table.add_column("", no_wrap=True)
-        targets = list(dict.fromkeys(part["target"]))[:MOST_TABLES]
         for target in targets:
             table.add_column(shortened(target), justify="right")
         means, sds = (column(part, name, ["source", "target"]) for name in ("mean", "sd"))
@@ -170,7 +173,7 @@ def print_truths(truths: DataFrame, console: Console | None = None) -> None:
             cells = [Text(shortened(source, MOST_LETTERS))]
             for target in targets:
                 mean, sd = means.get((source, target), math.nan), sds.get((source, target), math.nan)
-                spread = "" if math.isnan(sd) else f" ± {brief(sd)}"
-                cells.append(Text(f"{brief(mean)}{spread}", _BEST if mean == best[target] else ""))
+                spread = "" if math.isnan(sd) else f" ± {shown(sd, digits)}"
+                cells.append(Text(f"{shown(mean, digits)}{spread}", _BEST if mean == best[target] else ""))
             table.add_row(*cells)
         print_table(console, table)

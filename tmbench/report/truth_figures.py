@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,7 @@ from tmbench.report.canvas import (
     saved,
 )
 from tmbench.report.frames import shortened
+from tmbench.report.truths import measure_title
 from tmbench.stats.truths import CLEAR_P, RANDOM_START, Runs, differ_p
 
 if TYPE_CHECKING:
@@ -52,36 +55,53 @@ def _grouped(every: Sequence[Runs], name: str) -> dict[str, list[Runs]]:
     return found
 
 
-def _more(number: int) -> str:
-    return f" The first {MOST_PANELS} of {number} targets." if number > MOST_PANELS else ""
+def _more(number: int, panels: str = "targets") -> str:
+    return f" The first {MOST_PANELS} of {number} {panels}." if number > MOST_PANELS else ""
+
+
+def _by_option(every: Sequence[Runs]) -> list[Runs]:
+    """Those of the targets that one option stands for, ``NAME.003``, together: a value is the mean on one of them."""
+    found: dict[tuple[str, str], list[Runs]] = {}
+    for runs in every:
+        found.setdefault((re.sub(r"\.\d{3,}$", "", runs.target), runs.source), []).append(runs)
+    return [
+        replace(some[0], target=option, values=np.array([one.mean for one in some]))
+        for (option, _), some in found.items()
+    ]
 
 
 def _by_source(recipe: str, every: Sequence[Runs], several: bool) -> Figure:
-    """Seeds and mean of each source, one panel a target, the sources in the order of their mean over targets."""
-    targets = _grouped(every, "target")
+    """Seeds and mean of each source, one panel a target, the sources in the order of their mean over targets.
+
+    Where these are many, a panel holds all that an option stands for.
+    """
+    targets, dot, title = _grouped(every, "target"), "seed", "targets"
+    if len(targets) > MOST_PANELS and len(options := _by_option(every)) < len(every):
+        targets, dot, title = _grouped(options, "target"), "target", "options, each of several targets"
     overall = {source: float(np.mean([one.mean for one in runs])) for source, runs in _grouped(every, "source").items()}
     order = sorted(overall, key=lambda source: -overall[source])
     shown = list(targets.items())[:MOST_PANELS]
     canvas, panels = panel_grid(len(shown), 3.0, 0.8 + 0.26 * len(order), order, sharey=True)
     for number, (panel, (target, runs)) in enumerate(zip(panels, shown, strict=True)):
-        _source_panel(panel, runs, order)
-        p = differ_p([one.values for one in runs])
+        _source_panel(panel, runs, order, dot)
+        p = differ_p([one.values for one in runs]) if dot == "seed" else np.nan
         panel.set_title(shortened(target), loc="left", fontweight="bold")
         if p >= CLEAR_P:
             panel.set_title("no difference beyond seeds", loc="right", fontsize=7, color=PALETTE[1])
         if number >= len(shown) - ACROSS:
-            panel.set_xlabel(runs[0].measure.replace("_", " "))
+            panel.set_xlabel(measure_title(runs[0].measure))
     legend_below(canvas, panels[0])
     caption = (
-        f"What each source reaches by the recipe {recipe}: a dot a seed, the mean as a line. Sources in the order of "
-        f"their mean over the targets that they have; random starts in grey.{_more(len(targets))}"
+        f"What each source reaches by the recipe {recipe}: a dot a {dot}, the mean as a line; better is to the "
+        "right, on a scale of each panel's own. Sources in the order of their mean over the targets that they have; "
+        f"random starts in grey.{_more(len(targets), title)}"
     )
     name = file_name("truth", recipe) if several else "truth"
     return saved(canvas, name, caption, f"Truth by source and target, recipe {recipe}")
 
 
-def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str]) -> None:
-    for kind, colour, label in ((False, PALETTE[0], "one seed"), (True, PALETTE[6], "")):
+def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str], dot: str) -> None:
+    for kind, colour, label in ((False, PALETTE[0], f"one {dot}"), (True, PALETTE[6], "")):
         chosen = [runs for runs in every if (runs.initialisation == RANDOM_START) == kind]
         heights = [order.index(runs.source) for runs in chosen]
         values = [runs.values[~np.isnan(runs.values)] for runs in chosen]
@@ -94,6 +114,8 @@ def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str]) -> None:
         )
     panel.scatter([], [], s=16, color=PALETTE[6], alpha=0.45, label="random start")
     panel.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
+    # More would run into each other where the numbers are long, as those of a small error are.
+    panel.locator_params(axis="x", nbins=4)
     panel.set_yticks(range(len(order)), [shortened(name) for name in order])
     panel.set_ylim(len(order) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
@@ -121,7 +143,7 @@ def _over_epochs(every: Sequence[Runs]) -> Iterator[Figure]:
                 _line(panel, source, sorted(line, key=lambda one: one.schedule), *kind)
         panel.set_title(shortened(target), loc="left", fontweight="bold", color=INK)
         panel.set_xlabel("epochs")
-        panel.set_ylabel(every[0].measure.replace("_", " "))
+        panel.set_ylabel(measure_title(every[0].measure))
     legend_below(canvas, panels[0])
     caption = (
         "What longer schedules bring: the mean over seeds by the epochs of the recipe, bars of one deviation between "

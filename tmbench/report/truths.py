@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,43 @@ from tmbench.stats.truths import Runs, TruthRow, truth_rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+HIDDEN = "hidden"
+"""The reason of what is whole and does not show what is predicted; all else was broken."""
+
+MEASURES = {
+    "accuracy_over_chance": "accuracy over chance",
+    "box_ap": "box AP",
+    "mask_ap": "mask AP",
+    "mean_iou": "mean IoU",
+    "miou": "mean IoU",
+    "negative_mse": "negative MSE (0: perfect)",
+    "negative_mse_over_variance": "negative MSE / variance (0: perfect, −1: the mean)",
+    "pck": "PCK",
+}
+"""How a measure of truths is printed; any other by its name."""
+
 MOST_NAMED = 8
 """So many targets are named in a finding."""
+
+
+def measure_title(name: str) -> str:
+    """A measure of truths in words."""
+    return MEASURES.get(name, name.replace("_", " "))
+
+
+def decimals(values: Iterable[float], groups: Iterable[str]) -> int:
+    """So many decimals that values of one group are told apart: two, or more where all groups are narrow; four at most.
+
+    Args:
+        values: the numbers that are shown.
+        groups: which of them are compared with each other, such as those on one target.
+    """
+    found: dict[str, list[float]] = {}
+    for value, group in zip(values, groups, strict=True):
+        if not math.isnan(value):
+            found.setdefault(group, []).append(value)
+    widest = max((max(group) - min(group) for group in found.values()), default=0.0)
+    return min(4, max(2, 1 - math.floor(math.log10(widest)))) if widest > 0 else 2
 
 
 def truth_table(every: Sequence[Runs]) -> DataFrame:
@@ -65,6 +101,8 @@ def _headline(part: DataFrame) -> str:
     said = part.groupby("target", sort=False)["differ"].first()
     tested = said[said != ""]
     targets = f"{len(said)} target{'s' * (len(said) != 1)}"
+    if part["source"].nunique() == 1:
+        return f"One source on {targets}: none to compare it with."
     if tested.empty:
         return f"One seed on {targets}: whether the sources differ beyond the spread of seeds is not known."
     differing = int((tested == "yes").sum())
@@ -73,41 +111,64 @@ def _headline(part: DataFrame) -> str:
 
 
 def undecided(table: DataFrame) -> Iterator[str]:
-    """A sentence for each target on which sources do not differ beyond the spread of seeds."""
-    for (target, recipe, measure), part in parts(table[table["differ"] == "no"], ["target", "recipe", "measure"]):
-        p = float(part["p"].iloc[0])
-        yield (
-            f"On {target} the sources do not differ beyond the spread of seeds (recipe {recipe}, {measure}; F test, "
-            f"p = {p_text(p)}): whatever ranks them there ranks luck."
-        )
+    """A sentence for each target on which sources do not differ beyond the spread of seeds; one for many targets."""
+    for (recipe, measure), some in parts(table[table["differ"] == "no"], ["recipe", "measure"]):
+        p = some.groupby("target", sort=False)["p"].first()
+        said = [(str(target), f"p = {p_text(float(value))}") for target, value in p.items()]
+        if len(said) > MOST_NAMED:
+            said = [(f"{len(p)} targets ({_some([name for name, _ in said])})", f"p from {p_text(float(p.min()))}")]
+        for where, reached in said:
+            yield (
+                f"On {where} the sources do not differ beyond the spread of seeds (recipe {recipe}, {measure}; F test, "
+                f"{reached}): whatever ranks them there ranks luck."
+            )
 
 
 def _best(known: DataFrame) -> str:
     """Which source is the best on which targets, and where all of several reach the same."""
+    if known["source"].nunique() == 1:
+        ordered = known.sort_values("mean", kind="stable")
+        ends = " to ".join(f"{_number(ordered['mean'].iloc[at])} on {ordered['target'].iloc[at]}" for at in (0, -1))
+        return f"{known['source'].iloc[0]} reaches {ends}."
     best: dict[str, list[str]] = {}
     equal: list[str] = []
     for (target,), part in parts(known, ["target"]):
         first = part[part["mean"] == part["mean"].max()]
-        where = f"{target} ({first['mean'].iloc[0]:.3f})"
+        where = f"{target} ({_number(first['mean'].iloc[0])})"
         if len(first) == len(part) > 1:
             equal.append(where)
         else:
             best.setdefault(" and ".join(first["source"].astype(str)[:MOST_NAMED]), []).append(where)
-    named = [f"{source} on {', '.join(where[:MOST_NAMED])}" for source, where in best.items()]
+    named = [f"{source} on {_some(where)}" for source, where in best.items()]
     said = [f"Best: {'; '.join(named[:MOST_NAMED])}."] if named else []
-    said += [f"All sources reach the same on {', '.join(equal[:MOST_NAMED])}: none is the best."] if equal else []
+    said += [f"All sources reach the same on {_some(equal)}: none is the best."] if equal else []
     return " ".join(said)
 
 
+def _some(names: Sequence[str]) -> str:
+    """The first ``MOST_NAMED``, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _number(value: float) -> str:
+    """Three decimals, and more where these are zeros."""
+    return (f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}").replace("-", "−")
+
+
 def dropped_sentences(table: DataFrame) -> Iterator[str]:
-    """A sentence for each target of which something was left out as broken."""
-    for (target,), part in parts(table, ["target"]):
-        by_split = part["split"].value_counts(sort=False)
-        splits = ", ".join(f"{split} {number:,}" for split, number in by_split.items())
-        what = "annotation or image was" if len(part) == 1 else "annotations or images were"
+    """A sentence for each target of which something was left out, and why."""
+    for (target, reason), part in parts(table, ["target", "reason"]):
+        by_split = part.groupby("split", sort=False)["count"].sum()
+        splits, number = ", ".join(f"{split} {count:,}" for split, count in by_split.items()), int(by_split.sum())
+        if reason == HIDDEN:
+            what = "image was" if number == 1 else "images were"
+            yield f"{target}: {number:,} {what} left out because a point that is predicted is hidden ({splits})."
+            continue
+        what = "annotation or image was" if number == 1 else "annotations or images were"
         example = str(part["problem"].iloc[0]).rstrip(".")
         yield (
-            f"{target}: {len(part):,} {what} left out as broken ({splits}), such as: {example}; tables/dropped.csv "
+            f"{target}: {number:,} {what} left out as broken ({splits}), such as: {example}; tables/dropped.csv "
             "lists all."
         )
 

@@ -18,8 +18,10 @@ class BadWeights(TmbenchError):
     """Weights that do not belong to the architecture."""
 
 
-def build(source: "Source", weights: "dict[str, np.ndarray] | None" = None) -> "torch.nn.Module":
+def build(
+    source: "Source", weights: "dict[str, np.ndarray] | None" = None, task: str = "classification"
+) -> "torch.nn.Module":
     """The network of ``source`` with its weights; see :func:`tmbench.sources.network.build`."""
     from tmbench.sources import network
 
-    return network.build(source, weights)
+    return network.build(source, weights, task)

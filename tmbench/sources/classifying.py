@@ -1,5 +1,6 @@
 """Pretraining by classification: every weight, by the labels of the source's own images."""
 
+import numpy as np
 import torch
 
 from tmbench.errors import ConfigError
@@ -36,10 +37,10 @@ def pretrain(source: Source, plan: Pretraining, seeds: Seeds, checkpoints: Check
     start = published_weights(network)
     labels = torch.from_numpy(data.labels)
     (rate,) = recipe.learning_rates
-    curve = train(network, as_input(data.images, source.input), labels, recipe, rate, seeds, checkpoints)
-    logits = in_batches(network, as_input(held_out.images, source.input))
+    curve = train(network, as_input(np.asarray(data.images), source.input), labels, recipe, rate, seeds, checkpoints)
+    logits = in_batches(network, as_input(np.asarray(held_out.images), source.input))
     return Pretrained(
         weights=weights_of(network),
         measures={"accuracy": accuracy(logits, torch.from_numpy(held_out.labels)), "train_loss": curve[-1]},
-        details={"loss": curve, "classes": target.classes} | ({"start": start} if start else {}),
+        details={"loss": curve, "classes": target.outputs} | ({"start": start} if start else {}),
     )

@@ -2,7 +2,7 @@
 
 import math
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def as_map(output: Tensor, prefix: int = 0) -> Tensor | None:
@@ -26,3 +26,15 @@ def as_map(output: Tensor, prefix: int = 0) -> Tensor | None:
 def prefix_tokens(network: object) -> int:
     """Tokens of a vision transformer before those of the patches; 0 for other networks."""
     return int(getattr(network, "num_prefix_tokens", 0))
+
+
+def pooled(output: Tensor) -> Tensor:
+    """One vector an image: the mean over positions of (n, d, h, w) maps or of (n, tokens, d)."""
+    if output.ndim == 4:
+        return output.mean(dim=(2, 3))
+    return output.mean(dim=1) if output.ndim == 3 else output
+
+
+def trunk_of(network: nn.Module) -> nn.Module:
+    """What of ``network`` has timm's interface: itself, or the trunk of a segmentation network."""
+    return network.trunk if hasattr(network, "trunk") and hasattr(network, "decoder") else network  # type: ignore[return-value]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from tmbench.errors import ConfigError
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
 from tmbench.sources import BadWeights
+from tmbench.sources.maps import trunk_of
 from tmbench.sources.options import FileWeights, Input, Pretraining, RandomWeights, Source
+from tmbench.sources.recipe import SegmentationRecipe
 
 BATCH = 256
 """Images of one forward pass when nothing is trained."""
@@ -35,20 +37,31 @@ def place_of(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
-def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Module:
+def build(source: Source, weights: dict[str, np.ndarray] | None = None, task: str = "classification") -> nn.Module:
     """The network of ``source``, on :func:`device`, in evaluation mode.
 
     A random source draws its weights from its own seed, so that they are the same wherever it is built. A source that
-    the study pretrained on detection is the detector as a whole.
+    the study pretrained on detection is the detector as a whole; of a segmentation network, whoever made it, only a
+    ``task`` of segmentation gets more than the trunk.
 
     Args:
         source: the option.
-        weights: what :func:`tmbench.sources.pretrain.pretrain` gave; None for a source that it did not make.
+        weights: what :func:`tmbench.sources.pretrain.pretrain` gave; None for a source that it did not make. Of joined
+            sources what :func:`tmbench.sources.views.joined_weights` made of those of its parts.
+        task: of the target that it is built for.
 
     Raises:
         BadWeights: when the weights are missing, not wanted, or not this architecture's; when a file has no head of the
             classes that the option promises.
     """
+    if source.beside or source.layer:
+        return _made_of_others(source, weights)
+    network = _whole(source, weights)
+    return network if task == "segmentation" else trunk_of(network)
+
+
+def _whole(source: Source, weights: dict[str, np.ndarray] | None) -> nn.Module:
+    """The network of ``source`` with the head, the decoder or the detector that it was pretrained with."""
     match source.weights:
         case RandomWeights(seed=seed):
             if weights is not None:
@@ -60,16 +73,35 @@ def build(source: Source, weights: dict[str, np.ndarray] | None = None) -> nn.Mo
             if weights is not None:
                 raise BadWeights("a source of published weights reads its own file; give its pretrained sister these.")
             return _read_into(fresh(source, OVERWRITTEN), file, head_needed=file.head_classes > 0)
-        case Pretraining(target=target):
+        case Pretraining(target=target, recipe=recipe):
             if weights is None:
                 raise BadWeights("this source is pretrained by the study, and its weights are not given.")
             network = fresh(source, OVERWRITTEN)
             if source.detector is not None:
                 from tmbench.sources.detection.detector import detector  # which builds on this module
 
-                network = detector(source, network, source.detector, target.classes, OVERWRITTEN).to(device()).eval()
+                network = detector(source, network, source.detector, target.outputs, OVERWRITTEN).to(device()).eval()
+            if isinstance(recipe, SegmentationRecipe):
+                from tmbench.sources.segmentation.segmenter import segmenter  # which builds on this module
+
+                network = segmenter(network, recipe, target.outputs, source.input.size, OVERWRITTEN)
             load_weights(network, weights)
             return network
+
+
+def _made_of_others(source: Source, weights: dict[str, np.ndarray] | None) -> nn.Module:
+    """The network of a source that is cut from another one, or joins several; without a head."""
+    from tmbench.sources.views import CutNetwork, JoinedNetworks, weights_of_part  # which knows networks of all kinds
+
+    if source.detector is not None:
+        raise ConfigError(f"a detector is used whole, and ends after no module of it ({source.layer}).")
+    network: nn.Module
+    if source.beside:
+        parts = [build(part, weights_of_part(weights, number)) for number, part in enumerate(source.parts)]
+        network = JoinedNetworks(parts, source.input.size)
+    else:
+        network = CutNetwork(build(source.whole(), weights), source.layer, source.input.size)
+    return network.to(device()).eval()
 
 
 def start_of(source: Source, seeds: Seeds) -> nn.Module:
@@ -116,7 +148,7 @@ def fresh(source: Source, seeds: Seeds) -> nn.Module:
     function = find_function(source.architecture.function)
     with drawing(seeds.integer("initial weights")):
         try:
-            network: nn.Module = function(source.head_classes, source.input.size, **source.architecture.parameters)
+            network: nn.Module = function(source.head_size, source.input.size, **source.architecture.parameters)
         except TypeError as error:
             raise ConfigError(f"{source.architecture.function}: {error}.") from error
     # Convolutions run a quarter faster on CPUs with the channels last.
@@ -147,14 +179,14 @@ def load_weights(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many parameters the network has, its head left out; of a detector, how many its backbone has."""
+    """How many parameters the network has, its head left out; of a detector its backbone, of a segmenter its trunk."""
     body, heads = _parts(network)
     head = {id(parameter) for parameter in heads.parameters()}
     return sum(parameter.numel() for parameter in body.parameters() if id(parameter) not in head)
 
 
 def weight_layers(network: nn.Module) -> int:
-    """How many convolutions and linear maps the network has, its head left out; of a detector, its backbone has."""
+    """How many convolutions and linear maps the network has, its head left out; of these, its backbone or trunk."""
     body, heads = _parts(network)
     head = set(heads.modules())
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
@@ -165,6 +197,7 @@ def _parts(network: nn.Module) -> tuple[nn.Module, nn.Module]:
     """What of the network others build on, and what in it (none of a detector's backbone) predicts its classes."""
     if hasattr(network, "roi_heads"):  # a torchvision detector
         return network.backbone, nn.Identity()  # type: ignore[return-value]
+    network = trunk_of(network)
     found = network.get_classifier()  # type: ignore[operator]
     return network, nn.ModuleList(found) if isinstance(found, tuple) else found
 
@@ -187,8 +220,18 @@ def penultimate(network: nn.Module, inputs: Tensor) -> Tensor:
     return network.forward_head(features, pre_logits=True)  # type: ignore[operator]
 
 
+class Inputs(Protocol):
+    """Images as a network sees them, made when they are asked for; a tensor of all is its simplest form."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, rows: Tensor | slice, /) -> Tensor:
+        """Those at ``rows``, (m,) int64 or a slice: (m, …) float32, on the CPU."""
+
+
 def in_batches(
-    network: nn.Module, inputs: Tensor, output: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__
+    network: nn.Module, inputs: Inputs, output: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__
 ) -> Tensor:
     """``output(network, inputs)``, ``BATCH`` rows at a time, without gradients; on the CPU, as ``inputs`` are."""
     place = place_of(network)

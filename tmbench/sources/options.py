@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tmbench.sources.detection.recipe import DetectionRecipe
 from tmbench.sources.recipes import ON, AnyRecipe
 from tmbench.sources.resources import Resources
-from tmbench.targets.options import AnyTarget, Target
+from tmbench.targets.options import AnyTarget, ClassificationTarget, Target
 
 
 class Part(BaseModel):
@@ -67,7 +67,9 @@ class FileWeights(Part):
 
     kind: Literal["file"]
     file: str = Field(min_length=1)
-    layout: Literal["timm", "torchvision", "torchvision_detection", "moco_v3", "beit", "mae"]
+    layout: Literal[
+        "timm", "torchvision", "torchvision_detection", "torchvision_segmentation", "moco_v3", "beit", "mae"
+    ]
     url: str = ""
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     head_classes: int = Field(default=0, ge=0)
@@ -129,6 +131,9 @@ class Source(Part):
         weights: random, pretrained by the study, or from a file.
         resources: what any work with it needs; a recipe may need more.
         family: sources of one family are not independent (one architecture, say).
+        layer: the network ends there, and the mean over that module's output feeds a head; the whole network where "".
+            A sweep writes such a source ``NAME@LAYER``.
+        beside: further sources, whose features are joined with its own. A sweep writes such a source ``NAME+OTHER``.
         initialisation: what its weights are the result of (``supervised``, ``mae``), the same word in every family;
             random weights need none. The table of truths compares sources by it.
         size: number of parameters, where it is known beforehand; a pass counts them.
@@ -142,9 +147,31 @@ class Source(Part):
     weights: Annotated[RandomWeights | Pretraining | FileWeights, Field(discriminator="kind")]
     resources: Resources = Resources()
     family: str = ""
+    layer: str = ""
+    beside: dict[str, "Source"] = Field(default_factory=dict)
     initialisation: str = ""
     size: int = Field(default=0, ge=0)
     title: str = ""
+
+    @model_validator(mode="after")
+    def _joins(self) -> "Source":
+        for name, other in self.beside.items():
+            if other.input != self.input:
+                raise ValueError(f"beside.{name}: sources whose features are joined see the same input (input:)")
+            if other.beside:
+                raise ValueError(f"beside.{name}: it has sources beside it of its own; name all of them in one list")
+            if other.detector is not None or self.detector is not None:
+                raise ValueError(f"beside.{name}: a detector's features are not joined with others")
+        return self
+
+    @property
+    def parts(self) -> tuple["Source", ...]:
+        """The sources whose features it gives: itself alone, and those beside it."""
+        return (self.model_copy(update={"beside": {}}), *self.beside.values())
+
+    def whole(self) -> "Source":
+        """The source that a forward pass runs: the network that this one is cut from, or itself."""
+        return self if self.beside else self.model_copy(update={"layer": ""})
 
     @property
     def initialised_by(self) -> str:
@@ -162,16 +189,30 @@ class Source(Part):
         return self.weights.recipe.minutes if isinstance(self.weights, Pretraining) else 0.0
 
     @property
-    def has_head(self) -> bool:
-        """Whether the source predicts classes of its own, as LEEP needs."""
-        return self.head_classes > 0
+    def predicts(self) -> str:
+        """The task whose outputs the source's own head predicts; "" without a head."""
+        if self.layer or self.beside:
+            return ""
+        match self.weights:
+            case Pretraining(recipe=recipe) if recipe.task in ("classification", "segmentation", "regression"):
+                return recipe.task
+            case FileWeights(layout="torchvision_segmentation", head_classes=classes) if classes:
+                return "segmentation"
+            case FileWeights(head_classes=classes) if classes:
+                return "classification"
+        return ""
 
     @property
-    def head_classes(self) -> int:
-        """How many classes the source's head has; 0 without a head."""
+    def has_head(self) -> bool:
+        """Whether the source predicts a class of each image, as LEEP needs."""
+        return self.predicts == "classification"
+
+    @property
+    def head_size(self) -> int:
+        """How many outputs the head of the network itself has; 0 without a head."""
         match self.weights:
-            case Pretraining(target=target, recipe=recipe) if recipe.task == "classification":
-                return target.classes
+            case Pretraining(target=target, recipe=recipe) if recipe.task in ("classification", "regression"):
+                return target.outputs
             case FileWeights(head_classes=classes):
                 return classes
         return 0
@@ -180,13 +221,13 @@ class Source(Part):
     def tells_accuracy(self) -> bool:
         """Whether it is known how well the source's head does on its own data."""
         if isinstance(self.weights, FileWeights):
-            return self.weights.accuracy is not None
-        return self.has_head
+            return self.weights.accuracy is not None and not self.beside
+        return self.pretrained_on is not None and self.pretrained_on.task == "classification" and self.has_head
 
     @property
     def has_own_data(self) -> bool:
         """Whether the images it was pretrained on are at hand, with a label each."""
-        return self.has_head and self.pretrained_on is not None
+        return self.has_head and isinstance(self.pretrained_on, ClassificationTarget)
 
     @property
     def detector(self) -> DetectionRecipe | None:
@@ -204,6 +245,9 @@ class Source(Part):
     def located(self, weights: str, data: str) -> "Source":
         """This source with absolute paths: of its file, looked for in ``weights``, and its data set, in ``data``."""
         update: dict[str, Any] = {}
+        if self.beside:
+            others = {name: other.located(weights, data) for name, other in self.beside.items()}
+            return self.parts[0].located(weights, data).model_copy(update={"beside": others})
         if self.start is not None:
             path = Path(weights).expanduser().resolve() / self.start.file
             update["start"] = self.start.model_copy(update={"file": str(path)})
@@ -220,4 +264,6 @@ class Source(Part):
             "architecture": self.architecture.model_dump(mode="json"),
             "input": self.input.model_dump(mode="json"),
             "weights": self.weights.key(),
+            **({"layer": self.layer} if self.layer else {}),
+            **({"beside": [other.key() for other in self.beside.values()]} if self.beside else {}),
         }

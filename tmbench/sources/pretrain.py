@@ -15,6 +15,8 @@ MODULES = {
     "classification": "tmbench.sources.classifying",
     "pretext": "tmbench.sources.pretexts",
     "detection": "tmbench.sources.detection.pretraining",
+    "regression": "tmbench.sources.regressing",
+    "segmentation": "tmbench.sources.segmentation.pretraining",
 }
 """The module whose ``pretrain`` trains by a recipe of that task."""
 

@@ -6,18 +6,23 @@ from pydantic import Field
 
 from tmbench.sources.detection.recipe import DetectionRecipe
 from tmbench.sources.pretext import PretextRecipe
-from tmbench.sources.recipe import ClassificationRecipe, Recipe
+from tmbench.sources.recipe import ClassificationRecipe, Recipe, RegressionRecipe, SegmentationRecipe
 
-AnyRecipe = Annotated[ClassificationRecipe | DetectionRecipe | PretextRecipe, Field(discriminator="task")]
+AnyRecipe = Annotated[
+    ClassificationRecipe | DetectionRecipe | PretextRecipe | SegmentationRecipe | RegressionRecipe,
+    Field(discriminator="task"),
+]
 
 RECIPES: dict[str, type[Recipe]] = {
     "classification": ClassificationRecipe,
     "detection": DetectionRecipe,
     "pretext": PretextRecipe,
+    "segmentation": SegmentationRecipe,
+    "regression": RegressionRecipe,
 }
 """The schema of each task's recipes."""
 
-ON = {"classification": "classification", "detection": "detection", "pretext": "detection"}
+ON = {task: "detection" if task == "pretext" else task for task in RECIPES}
 """Recipe's task → the task of the targets that it trains on."""
 
 

@@ -6,6 +6,7 @@ each random draw comes from a stream that the step's number names, and the rest 
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,12 +15,20 @@ from torch import Tensor, nn
 from tmbench.errors import TmbenchError
 from tmbench.identity import Seeds, content_id
 from tmbench.sources.checkpoints import FORMAT, UNSAVED, Arrays, Checkpoints, Saved, prefixed, share
+from tmbench.sources.freezing import training_mode
 from tmbench.sources.network import as_array, drawing, load_weights, place_of, weights_of
 from tmbench.sources.pretext import PretextRecipe
-from tmbench.sources.recipe import ClassificationRecipe
+from tmbench.sources.recipe import ClassificationRecipe, EpochRecipe
 
 SHIFT = 2
 """Pixels by which ``augment: shift`` moves an image at most."""
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""What is minimised: (what the network gives for a batch, its labels) → the mean over the batch."""
+
+Augmentation = Callable[[Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
+"""(a batch of inputs, its labels, the epoch's random stream) → what is trained on; labels may follow the images."""
 
 
 class Diverged(TmbenchError):
@@ -28,28 +37,43 @@ class Diverged(TmbenchError):
     failure = "nan"
 
 
+class Rows(Protocol):
+    """n inputs, or answers, of which some are asked for at a time; a tensor of all is its simplest form."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """Those at ``rows`` (m,) int64: (m, …), on the CPU."""
+
+
 def train(
     network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    recipe: ClassificationRecipe,
+    inputs: Rows,
+    labels: Rows,
+    recipe: EpochRecipe,
     rate: float,
     seeds: Seeds,
     checkpoints: Checkpoints = UNSAVED,
+    *,
+    loss: Loss = nn.functional.cross_entropy,
+    augmentation: Augmentation | None = None,
 ) -> list[float]:
-    """Train all of ``network`` on (inputs, labels) with cross-entropy; left in evaluation mode.
+    """Train what of ``network`` is not frozen on (inputs, labels); left in evaluation mode.
 
     The order of the images, their augmentation and what the network draws (dropout) depend on ``seeds`` and the step
     alone, so that learning rates are compared on the same batches.
 
     Args:
-        network: gives (n, C) logits for a batch of ``inputs``; trained where it lies.
-        inputs: (n, …) float32, on the CPU.
-        labels: (n,) int64, on the CPU.
+        network: gives logits, or what else ``loss`` takes, for a batch of ``inputs``; trained where it lies.
+        inputs: n of them, float32, on the CPU.
+        labels: (n, …), on the CPU; (n,) int64 for the default loss.
         recipe: optimiser, schedule, epochs and batch size.
         rate: the highest learning rate.
         seeds: the random streams.
         checkpoints: where the training goes on from, and is saved after each step at which that is due.
+        loss: what is minimised.
+        augmentation: changes each batch; that of a classification recipe where None.
 
     Returns:
         The mean loss of each epoch.
@@ -62,20 +86,22 @@ def train(
     place = place_of(network)
     state = TrainingState(network, recipe, rate, seeds, len(labels))
     state.resume(checkpoints.saved())
-    network.train()
+    if augmentation is None and isinstance(recipe, ClassificationRecipe) and recipe.augment == "shift":
+        augmentation = _shifted
+    training_mode(network)
     for epoch in range(len(state.curve), recipe.epochs):
         order = seeds.generator("order of images", epoch).permutation(len(labels))
         for batch in np.array_split(order, count)[state.steps :]:
             step = epoch * count + state.steps
             index = torch.from_numpy(batch)
-            chosen = inputs[index]
-            if recipe.augment == "shift":
-                chosen = _shifted(chosen, state.augment)
+            chosen, answers = inputs[index], labels[index]
+            if augmentation is not None:
+                chosen, answers = augmentation(chosen, answers, state.augment)
             with drawing(seeds.integer("draws of the network", step), place):
-                loss = nn.functional.cross_entropy(network(chosen.to(place)), labels[index].to(place))
-            if not math.isfinite(loss.item()):
-                raise Diverged(f"the loss is {loss.item()} in epoch {epoch + 1} at learning rate {rate:g}.")
-            state.step(loss, rate * factor(step), len(batch))
+                error = loss(network(chosen.to(place)), answers.to(place))
+            if not math.isfinite(error.item()):
+                raise Diverged(f"the loss is {error.item()} in epoch {epoch + 1} at learning rate {rate:g}.")
+            state.step(error, rate * factor(step), len(batch))
             if checkpoints.due():
                 checkpoints.save(state.saved())
         state.end_epoch()
@@ -97,7 +123,7 @@ class TrainingState:
     def __init__(
         self,
         network: nn.Module,
-        recipe: ClassificationRecipe | PretextRecipe,
+        recipe: EpochRecipe | PretextRecipe,
         rate: float,
         seeds: Seeds,
         images: int,
@@ -184,11 +210,11 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(dim=1) == labels).double().mean())
 
 
-def _optimizer(network: nn.Module, recipe: ClassificationRecipe | PretextRecipe, rate: float) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: EpochRecipe | PretextRecipe, rate: float) -> torch.optim.Optimizer:
     from timm.optim import param_groups_weight_decay
 
     groups = param_groups_weight_decay(network, recipe.weight_decay)
-    if isinstance(recipe, ClassificationRecipe) and recipe.optimizer == "sgd":
+    if isinstance(recipe, EpochRecipe) and recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=rate, fused=True)
 
@@ -218,7 +244,7 @@ def schedule(
     return factor
 
 
-def _shifted(images: Tensor, generator: np.random.Generator) -> Tensor:
+def _shifted(images: Tensor, labels: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Each image moved by up to ``SHIFT`` pixels, its edge repeated."""
     n, _, height, width = images.shape
     moves = torch.from_numpy(generator.integers(-SHIFT, SHIFT + 1, (2, n, 1)))
@@ -226,4 +252,4 @@ def _shifted(images: Tensor, generator: np.random.Generator) -> Tensor:
     columns = (torch.arange(width) + moves[1]).clamp(0, width - 1)
     # Two index arrays with a slice between them put the channels last in the result; moved back without a copy.
     moved = images[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
+    return moved.permute(0, 3, 1, 2), labels

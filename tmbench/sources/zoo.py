@@ -17,6 +17,15 @@ Published = Literal[
     "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"
 ]
 
+Segmenters = Literal[
+    "deeplabv3_mobilenet_v3_large",
+    "deeplabv3_resnet50",
+    "deeplabv3_resnet101",
+    "fcn_resnet50",
+    "fcn_resnet101",
+    "lraspp_mobilenet_v3_large",
+]
+
 
 def timm_network(classes: int, image_size: int, name: str, **more: Any) -> "nn.Module":
     """The network ``name`` of timm; a vision transformer is built for ``image_size``, and takes images of other sizes.
@@ -113,3 +122,32 @@ def torchvision_detector(classes: int, image_size: int, name: Published, epsilon
     kind = detection.MaskRCNN if name.startswith("mask") else detection.FasterRCNN
     network: nn.Module = kind(trunk, outputs)
     return network
+
+
+def torchvision_segmenter(classes: int, image_size: int, name: Segmenters) -> "nn.Module":
+    """The segmentation network ``name`` of torchvision, without the auxiliary head of its training.
+
+    Fine-tuning replaces what tells the classes; on a target of another task its trunk serves, with timm's interface.
+
+    Long et al., Fully convolutional networks for semantic segmentation, CVPR 2015; Chen et al., Rethinking atrous
+    convolution for semantic image segmentation, arXiv 1706.05587, 2017; Howard et al., Searching for MobileNetV3,
+    ICCV 2019.
+
+    Args:
+        classes: of the weights; the published 21 where 0.
+        image_size: passed over: images of all sizes are taken.
+        name: of torchvision's function.
+
+    Raises:
+        ConfigError: when there is no such network.
+    """
+    from typing import get_args
+
+    from torchvision.models import segmentation
+
+    from tmbench.sources.segmentation.torchvision_networks import VOC_CLASSES, as_segmenter
+
+    if name not in get_args(Segmenters):
+        raise unknown("segmentation network of torchvision", name, get_args(Segmenters))
+    build = getattr(segmentation, name)
+    return as_segmenter(build(weights=None, weights_backbone=None, num_classes=classes or VOC_CLASSES))

@@ -75,6 +75,7 @@ class Cells:
         sizes: (N,) number of parameters of each candidate, NaN unknown.
         query_families: (Q,) queries of one family, such as class subsets of one data set, are resampled together;
             an empty name stands on its own.
+        query_groups: (Q,) each group becomes a scenario of its own; the same name, or none, for one group.
         test_sizes: (Q, N) size of the test set where the truth is a proportion (accuracy), else NaN.
         combined: the metrics that are combined from parts inside each pool.
         truth_measure: what the truth is, such as ``accuracy``.
@@ -99,6 +100,7 @@ class Cells:
     present: NDArray[np.bool_] | None = None
     sizes: Array | None = None
     query_families: tuple[str, ...] = ()
+    query_groups: tuple[str, ...] = ()
     test_sizes: Array | None = None
     combined: tuple[Combined, ...] = ()
     truth_measure: str = ""
@@ -144,8 +146,8 @@ class Cells:
             filled["sizes"] = np.full(candidates, np.nan)
         if self.test_sizes is None:
             filled["test_sizes"] = np.full((queries, candidates), np.nan)
-        if not self.query_families:
-            filled["query_families"] = ("",) * queries
+        for name in ("query_families", "query_groups"):
+            filled[name] = getattr(self, name) or ("",) * queries
         if not self.seeds:
             filled["seeds"] = tuple(str(seed) for seed in range(self.truth.shape[-1]))
         if self.present is None:
@@ -169,6 +171,7 @@ class Cells:
             "sizes": (np.asarray(self.sizes).shape, (candidates,)),
             "test_sizes": (np.asarray(self.test_sizes).shape, (queries, candidates)),
             "query_families": ((len(self.query_families),), (queries,)),
+            "query_groups": ((len(self.query_groups),), (queries,)),
         }
         for one in self.combined:
             shapes[f"parts of {one.name}"] = (one.parts.shape, (levels, len(one.part_names), queries, candidates))
@@ -257,6 +260,7 @@ class Cells:
             present=self.eligible[np.ix_(q, n)],
             sizes=self.sizes[n],
             query_families=tuple(self.query_families[i] for i in q),
+            query_groups=tuple(self.query_groups[i] for i in q),
             test_sizes=self.test_sizes[np.ix_(q, n)],
             combined=tuple(
                 replace(one, parts=one.parts[v][:, :, q][..., n], state=one.state[np.ix_(v, q, n)]) for one in combined

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmbench.stats.cells import Array
+from tmbench.stats.cells import Array, Cells
 from tmbench.stats.reliability import seed_variance
 
 SUPERVISED, RANDOM_START = "supervised", "random"
@@ -83,6 +83,22 @@ class TruthRow:
     epochs_to_supervised: float
     p: float
     differ: str
+
+
+def runs_of_cells(cells: Cells) -> list[Runs]:
+    """The runs of each cell, which knows nothing of initialisations and schedules."""
+    assert cells.sizes is not None
+    ranked, found = cells.direction == "source_selection", []
+    for recipe, name in enumerate(cells.recipes):
+        for query, candidate in np.argwhere(cells.eligible).tolist():
+            pair = cells.queries[query], cells.candidates[candidate]
+            target, source = pair if ranked else pair[::-1]
+            family = cells.families[candidate] if ranked else ""
+            size = float(cells.sizes[candidate])
+            values = cells.truth[recipe, query, candidate]
+            measure = cells.truth_measure or "truth"
+            found.append(Runs(target, name, source, "", family, size, np.nan, name, measure, values))
+    return found
 
 
 def truth_rows(every: Sequence[Runs]) -> list[TruthRow]:

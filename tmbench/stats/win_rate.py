@@ -40,7 +40,7 @@ class WinRate:
 
 def winners(merit: Array) -> NDArray[np.bool_]:
     """(..., F) which metrics are best in each setup, ties included; nobody where all are NaN. More is better."""
-    best = np.where(np.isnan(merit), -np.inf, merit).max(axis=-1, keepdims=True)
+    best = np.where(np.isnan(merit), -np.inf, merit).max(axis=-1, keepdims=True, initial=-np.inf)
     return merit == best
 
 

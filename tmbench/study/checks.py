@@ -6,25 +6,37 @@ Knows no torch: what a metric needs is declared.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tmbench.engine.passes import OWN_DATA
 from tmbench.errors import ConfigError, unknown
+from tmbench.features.options import PREDICTION
 from tmbench.functions import check_parameters, find_function, portable
 from tmbench.identity import canonical
 from tmbench.metrics.registry import Metric, metric_of, offered
-from tmbench.sources.options import Source
 from tmbench.study.compose import Options
+from tmbench.study.sweep import Sweep
 
 OFFERED = {
     "classification": frozenset({"features", "labels", "posteriors", "source"}),
     "detection": frozenset({"features", "labels", "targets", "boxes", "image_sizes", "posteriors", "source"}),
+    "segmentation": frozenset({"features", "labels", "posteriors", "source"}),
+    "regression": frozenset({"features", "targets", "predictions", "source"}),
 }
 """What the pass over a target of each task gives to metrics."""
 
-READINGS = {"classification": frozenset({"global"}), "detection": frozenset({"global", "local"})}
+READINGS = {
+    "classification": frozenset({"global", "prediction"}),
+    "detection": frozenset({"global", "local"}),
+    "segmentation": frozenset({"pixel", "prediction"}),
+    "regression": frozenset({"global", "prediction"}),
+}
 """How features of a target of each task can be read."""
 
-FACTS = frozenset({"size", "layers"})
-"""What a pass says of any source; of one with a head it also knows the accuracy."""
+TRUTHS = {
+    "classification": ("accuracy", "accuracy_over_chance"),
+    "detection": ("box_ap", "mask_ap"),
+    "segmentation": ("miou", "pixel_accuracy", "iou/CLASS"),
+    "regression": ("negative_mse", "negative_mse_over_variance", "pck", "negative_mse/OUTPUT"),
+}
+"""The measures that truths of each task record, of which a sweep may choose one by ``truth``."""
 
 
 def check_options(options: Options) -> None:
@@ -57,18 +69,28 @@ def check_levels(options: Options, metrics: Mapping[str, Metric]) -> None:
     """Refuse a level that a target has not, and a metric that reads features as a level of the sweep does not."""
     for level_name, level in options.level.items():
         for target_name, target in options.target.items():
-            if level.reading not in READINGS[target.task]:
+            if level.on(target.task).reading not in READINGS[target.task]:
                 raise ConfigError(
                     f"level '{level_name}' is {level.reading}, and target '{target_name}' is a {target.task} data set, "
                     f"whose features are read {' or '.join(sorted(READINGS[target.task]))}. Leave one of them out."
                 )
+    readings = {
+        (name, level.on(target.task).reading): target.task
+        for name, level in options.level.items()
+        for target in options.target.values()
+    }
     for name, metric in metrics.items():
-        for level_name, level in options.level.items():
-            if "features" in metric.needs_of(options.metric[name].parameters) and level.reading not in metric.levels:
+        for level_name, reading in readings:
+            if "features" in metric.needs_of(options.metric[name].parameters) and not _reads(metric, reading):
                 raise ConfigError(
                     f"metric '{name}' reads features that are {' or '.join(metric.levels)}, but level "
-                    f"'{level_name}' is {level.reading}. Leave one of them out."
+                    f"'{level_name}' is {reading}. Leave one of them out."
                 )
+
+
+def _reads(metric: Metric, reading: str) -> bool:
+    """Whether a metric of features takes those of a reading: predictions of images are one vector an image as well."""
+    return reading in metric.levels or (reading == PREDICTION and not {"global", "pixel"}.isdisjoint(metric.levels))
 
 
 def check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
@@ -89,6 +111,32 @@ def check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
             if (target.task, recipe) not in options.recipe:
                 known = [name for task, name in options.recipe if task == target.task]
                 raise unknown(f"recipe for {target.task}", recipe, known, where=f"target {target_name}")
+
+
+def check_truth(sweep: Sweep, options: Options) -> None:
+    """Refuse a measure of truths that a target's task does not record."""
+    for name, target in options.target.items():
+        known = TRUTHS[target.task]
+        families = [one.partition("/")[0] + "/" for one in known if "/" in one]
+        if sweep.truth and sweep.truth not in known and not sweep.truth.startswith(tuple(families)):
+            raise unknown("measure of truths", sweep.truth, known, where=f"truth, target {name} ({target.task})")
+
+
+def check_cuts(options: Options) -> None:
+    """Refuse what networks that are cut or joined cannot do: be read inside, or be made a detector."""
+    inside = [level for level, option in options.level.items() if option.layer != "penultimate"]
+    detection = [target for target, option in options.target.items() if option.task == "detection"]
+    for name in (name for name, source in options.source.items() if source.layer or source.beside):
+        if detection:
+            raise ConfigError(
+                f"source '{name}' is a network that is cut or joined with another, and target '{detection[0]}' is a "
+                "detection data set, whose detectors are built around whole networks. Leave one of them out."
+            )
+        if inside:
+            raise ConfigError(
+                f"source '{name}' is read at its end, and level '{inside[0]}' reads '{options.level[inside[0]].layer}' "
+                "of whole networks. Leave one of them out."
+            )
 
 
 def check_detectors(options: Options, cells: Iterable[tuple[str, str]]) -> None:
@@ -116,10 +164,15 @@ def _never_given(metric: Metric, parameters: Mapping[str, Any], task: str) -> li
 
 
 def check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
-    """Refuse two names for one thing: they would be counted as two candidates, queries or voters."""
+    """Refuse two names for one thing: they would be counted as two candidates, queries or voters.
+
+    Two options that stand for many targets may have some in common: the targets of each are ranked apart.
+    """
     keys: dict[str, dict[str, Any]] = {
         "source": {name: source.key() for name, source in options.source.items()},
-        "target": {name: target.key() for name, target in options.target.items()},
+        "target": {
+            name: [target.key_of_passes(), options.groups.get(name, "")] for name, target in options.target.items()
+        },
         "metric": {name: metrics[name].key(option.parameters) for name, option in options.metric.items()},
         "level": {name: level.key() for name, level in options.level.items()},
         "measure": {name: o.model_dump(mode="json", exclude={"title"}) for name, o in options.measure.items()},
@@ -133,18 +186,3 @@ def check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
             twin = first.setdefault(canonical(portable(key)), name)
             if twin != name:
                 raise ConfigError(f"{group} '{name}' is the same as {group} '{twin}'. Leave one of them out.")
-
-
-def fits(metric: Metric, parameters: Mapping[str, Any], source: Source) -> bool:
-    """Whether a pass of ``source`` can offer all that ``metric`` reads with these parameters.
-
-    A random start has no head, no accuracy and no labelled images of its own, weights from a file have no images;
-    ``check_tasks`` refused what no source offers.
-    """
-    absent = set() if source.has_head else {"posteriors"}
-    known = FACTS | ({"accuracy"} if source.tells_accuracy else set())
-    known |= OWN_DATA if source.has_own_data else set()
-    needs = metric.needs_of(parameters)
-    return all(offered(fact, known) for fact in metric.facts_of(parameters)) and not any(
-        absent.issuperset(need.split("|")) for need in needs
-    )

@@ -19,7 +19,9 @@ from tmbench.folders import shipped
 from tmbench.metrics.options import MetricOption
 from tmbench.sources.options import Source
 from tmbench.sources.recipe import Recipe
+from tmbench.study.expansion import members_of, sources_named
 from tmbench.study.grammar import quoted
+from tmbench.study.names import source_parts
 from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption, Stored
 from tmbench.study.settings import checked
 from tmbench.study.sweep import Sweep
@@ -46,6 +48,8 @@ class Options:
     store: Stored
     files: dict[tuple[str, str], Path]
     """The option file of each (group, name), for messages."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """Target → the option that stands for it and others; no entry for targets that stand for themselves."""
     raw: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Each (group, name) as Hydra composes it, before defaults are filled in; a task is part of a recipe's group."""
     cells_overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -137,6 +141,11 @@ def compose(
         content = entry.content(config)
         found[group][name] = validated(schema_of(group, content, entry.path), content, entry.path)
         raw[entry.group, entry.name] = entry.composed(config)
+    files = {(entry.group, entry.name): entry.path for entry in wanted}
+    groups: dict[str, str] = {}
+    if not sweep.cells:
+        found["source"] = sources_named(sweep.source, found["source"], raw, files)
+        found["target"], groups = members_of(found["target"], raw, files)
     tasks = {target.task for target in found["target"].values()}
     # Of recipes of one name those for tasks at hand; what serves none of them is refused with words (check_tasks).
     served = {name for task, name in found["recipe"] if task in tasks}
@@ -159,7 +168,8 @@ def compose(
         cluster=validated(Cluster, config["cluster"], Path("cluster")),
         paths=paths,
         store=validated(Stored, config["store"], Path("store")),
-        files={(entry.group, entry.name): entry.path for entry in wanted},
+        files=files,
+        groups=groups,
         raw=raw,
         cells_overrides=cells_overrides,
         searchpath=folders.searchpath,
@@ -249,6 +259,8 @@ def _wanted(sweep: Sweep, folders: OptionFolders, table: str) -> list[_Entry]:
             entries += _recipes(dict.fromkeys((*names, *(stage.recipe for stage in sweep.tuning))), folders)
             continue
         known = folders.names(group)
+        if group == "source":
+            names = dict.fromkeys(option for name in names for option, _ in source_parts(name))
         for name in names:
             if group == "cells" and name == table:
                 continue
@@ -273,6 +285,8 @@ def _check_exclude(sweep: Sweep, folders: OptionFolders) -> None:
             known: Iterable[str] = [sweep.name] if axis == "scenario" else folders.names(axis)
             if axis == "recipe":
                 known = {name.rpartition("/")[2] for name in known}
+            if axis == "source":
+                known = {*known, *sweep.source}
             for name in names:
                 if name not in known:
                     raise unknown(axis, name, known, where=f"sweep {sweep.name}, exclude")

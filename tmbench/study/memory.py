@@ -46,7 +46,7 @@ def step_memory(plan: Plan) -> list[dict[str, Any]]:
             continue
         # Of the batch itself: a sweep's tuning changes recipes.
         recipe = DetectionRecipe.model_validate(batch.config["recipe"])
-        gigabytes = estimate(recipe, vit, plan.options.target[batch.target].classes).total
+        gigabytes = estimate(recipe, vit, plan.options.target[batch.target].outputs).total
         if gigabytes > largest.get(batch.recipe, {"gb": 0.0})["gb"]:
             largest[batch.recipe] = {"recipe": batch.recipe, "source": batch.source, "gb": round(gigabytes, 1)}
     return list(largest.values())

@@ -50,7 +50,7 @@ def missing(options: Options, inputs: Inputs | None = None) -> list[str]:
     targets = [(name, target) for name, target in options.target.items() if name in inputs.targets]
     for name, data in (*own_data, *targets):
         if data is not None and (problem := _absent_folder(data, options.paths.data)):
-            wanted.setdefault(problem, []).append(name)
+            wanted.setdefault(problem, []).append(options.groups.get(name, name))
     return [f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in wanted.items()]
 
 

@@ -3,18 +3,26 @@
 Knows no torch: what a metric needs is declared, so that a metric that does not fit is refused here and not on a node.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tmbench.engine.batches import Units
 from tmbench.engine.records import Records
-from tmbench.errors import NothingMatched
-from tmbench.functions import portable
-from tmbench.identity import canonical
+from tmbench.errors import ConfigError, NothingMatched
 from tmbench.metrics.registry import READS, Metric, Pooled
 from tmbench.sources.options import Source
 from tmbench.stats.cells import Cells
-from tmbench.study.checks import check_detectors, check_levels, check_options, check_tasks, check_twins, declared, fits
+from tmbench.study.applicability import Applicability
+from tmbench.study.checks import (
+    check_cuts,
+    check_detectors,
+    check_levels,
+    check_options,
+    check_tasks,
+    check_truth,
+    check_twins,
+    declared,
+)
 from tmbench.study.compose import Options
 from tmbench.study.exclusion import parts
 from tmbench.study.published import FILTERS, Tables, chosen, read_tables, without_scores
@@ -40,10 +48,11 @@ class Plan:
         cells: the (source, target) pairs of the study.
         units: all work, ``pretrain`` first.
         setups: the lazy table of setups.
-        inapplicable: (source, metric) pairs for which the source has not what the metric needs.
+        applies: whether a metric applies, by the names of source, target, level and metric.
         own: the (source, target) pairs left out because the source was pretrained on that very target.
         tables: the cells of a sweep of published tables, as far as its filters leave them; it has no units.
-        published: what its ``exclude`` rules leave of these, one a scenario of ``setups`` (``exclusion.parts``).
+        published: what its ``exclude`` rules leave of these, each group of queries by itself, one a scenario of
+            ``setups`` (``exclusion.parts``).
         notes: what the user should know about the tables, or about what is stored.
     """
 
@@ -53,7 +62,7 @@ class Plan:
     cells: tuple[tuple[str, str], ...]
     units: Units
     setups: Setups
-    inapplicable: frozenset[tuple[str, str]]
+    applies: Callable[[str, str, str, str], bool]
     own: tuple[tuple[str, str], ...]
     tables: tuple[Cells, ...] = ()
     published: tuple[Cells, ...] = ()
@@ -63,6 +72,11 @@ class Plan:
     def scenarios(self) -> tuple[Scenario, ...]:
         """What the setups are made of; where tables are published, in the order of ``published``."""
         return self.setups.scenarios
+
+    @property
+    def scored_cells(self) -> tuple[tuple[str, str], ...]:
+        """The cells, and where the sweep asks for them a source's own targets, which have scores alone."""
+        return (*self.cells, *(self.own if self.sweep.own == "scored" else ()))
 
     @property
     def compared(self) -> list[str]:
@@ -147,6 +161,8 @@ def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked:
     metrics = {name: declared(options, name) for name in options.metric}
     check_tasks(options, metrics)
     check_levels(options, metrics)
+    check_truth(sweep, options)
+    check_cuts(options)
     check_twins(options, metrics)
     own = _own(options)
     cells = _included_cells(sweep, options, own)
@@ -155,13 +171,8 @@ def build(sweep: Sweep, options: Options, tables: Tables | None = None, checked:
     check_detectors(options, cells)
     from tmbench.study.cells import collect  # which knows plans
 
-    inapplicable = frozenset(
-        (s, m)
-        for s, source in options.source.items()
-        for m, metric in metrics.items()
-        if not fits(metric, options.metric[m].parameters, source)
-    )
-    plan = Plan(sweep, options, metrics, cells, Units(()), _no_setups(sweep), inapplicable, own)
+    applies = Applicability(options, metrics)
+    plan = Plan(sweep, options, metrics, cells, Units(()), _no_setups(sweep), applies, own)
     plan = replace(plan, units=Units(batches(plan, Records())), notes=_kept_rows(plan))
     if not sweep.metric:
         return plan
@@ -174,13 +185,21 @@ def _build_published(sweep: Sweep, options: Options, tables: Tables, checked: Se
     notes: list[str] = []
     check_twins(options, {})
     read = read_tables(sweep, options, tables, notes)
-    origins = {cells.scenario: name for name, every in read.items() for cells in every}
+    tables_of = {cells.scenario: name for name, every in read.items() for cells in every}
     left = chosen(sweep, [cells for every in read.values() for cells in every], checked)
-    published = tuple(part for cells in left for part in parts(sweep, cells))
-    resolved = resolver(sweep, options, origins)
+    divided = [(part, cells.scenario) for cells in left for part in parts(sweep, cells)]
+    published, whole = tuple(part for part, _ in divided), dict[str, str]()
+    for part, scenario in divided:
+        if whole.setdefault(part.scenario, scenario) != scenario:
+            raise ConfigError(
+                f"sweep {sweep.name}: scenarios '{whole[part.scenario]}' and '{scenario}' would both be "
+                f"'{part.scenario}' in the tables, where a group of queries is one. Give one of the two another name "
+                "('scenario')."
+            )
+    resolved = resolver(sweep, options, {name: tables_of[scenario] for name, scenario in whole.items()})
     setups = Setups([Scenario.of(cells) for cells in published], options.pool, sweep.measure, resolved)
     notes += [*without_scores(left), *_long_work(setups, published)]
-    return Plan(sweep, options, {}, (), Units(()), setups, frozenset(), (), left, published, tuple(notes))
+    return Plan(sweep, options, {}, (), Units(()), setups, _nothing_applies, (), left, published, tuple(notes))
 
 
 def _long_work(setups: Setups, published: Sequence[Cells]) -> list[str]:
@@ -211,19 +230,18 @@ def _kept_rows(plan: Plan) -> tuple[str, ...]:
     )
 
 
+def _nothing_applies(source: str, target: str, level: str, metric: str) -> bool:
+    """Of published cells: nothing is run."""
+    return False
+
+
 def _no_setups(sweep: Sweep) -> Setups:
     return Setups((), {}, sweep.measure)
 
 
 def _is_own(source: Source, target: Target) -> bool:
-    """Whether the source was pretrained on the target itself; another size of the same set is still that set."""
-    own = source.pretrained_on
-    return own is not None and _data_set(own) == _data_set(target)
-
-
-def _data_set(target: Target) -> str:
-    key = target.key()
-    return canonical(portable([key.get(name) for name in ("function", "parameters", "folder", "seed", "version")]))
+    """Whether the source, or one beside it, was pretrained on the target itself; another size of it is still that."""
+    return any(part.pretrained_on is not None and target.is_known_from(part.pretrained_on) for part in source.parts)
 
 
 def _own(options: Options) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from tmbench.functions import portable
 from tmbench.identity import content_id
 from tmbench.stats.cells import axes_of
 from tmbench.study.compose import Options
+from tmbench.study.names import place_of, query_option, source_parts
 from tmbench.study.setups import Setup
 from tmbench.study.sweep import Sweep
 from tmbench.study.tables.files import content_of
@@ -67,7 +68,8 @@ def _facts(sweep: Sweep, setup: Setup) -> dict[str, Any]:
     facts: dict[str, Any] = {
         name: getattr(setup, name) for name in ("scenario", "direction", "query", "recipe", "level")
     }
-    return {**facts, "pool": list(setup.pool), **({} if sweep.cells else {"seed": list(sweep.seed)})}
+    truth = {"truth": sweep.truth} if sweep.truth else {}
+    return {**facts, **truth, "pool": list(setup.pool), **({} if sweep.cells else {"seed": list(sweep.seed)})}
 
 
 def _of_table(options: Options, setup: Setup, origin: str) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
@@ -79,26 +81,49 @@ def _of_table(options: Options, setup: Setup, origin: str) -> tuple[list[str], d
 def _of_options(options: Options, setup: Setup) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """A setup that the study runs itself: the query, the candidates, the level, and the recipe of each task."""
     query, candidate = axes_of(setup.direction)
-    overrides = [f"+{query}={setup.query}"]
-    config: dict[str, Any] = {query: options.raw[query, setup.query], candidate: {}, "recipe": {}}
+    asked = query_option(setup.query)
+    overrides = _named(options, query, query, asked)
+    config: dict[str, Any] = {query: options.raw[query, asked], candidate: {}, "recipe": {}}
     for name in setup.ranked:
-        place = _free(re.sub(r"\W", "_", name), config[candidate])
-        overrides.append(f"+{candidate}@{candidate}.{place}={name}")
+        place = _free(place_of(name), config[candidate])
+        overrides += _named(options, candidate, f"{candidate}.{place}", name)
         config[candidate][place] = options.raw[candidate, name]
-    targets = [setup.query] if query == "target" else list(setup.ranked)
+    targets = [asked] if query == "target" else list(setup.ranked)
     tasks = dict.fromkeys(options.target[name].task for name in targets)
     for task in tasks:
         overrides.append(f"+recipe/{task}={setup.recipe}")
         config["recipe"][task] = options.raw[f"recipe/{task}", setup.recipe]
     config["level"] = options.raw["level", setup.level]
-    named: dict[str, Mapping[str, Any]] = {"source": options.source, "target": options.target}
+    keys: dict[str, Callable[[str], dict[str, Any]]] = {
+        "source": lambda name: options.source[name].key(),
+        "target": lambda name: options.target[name].key_of_passes(),
+    }
     key = {
-        query: named[query][setup.query].key(),
-        candidate: {name: named[candidate][name].key() for name in setup.ranked},
+        query: keys[query](asked),
+        candidate: {name: keys[candidate](name) for name in setup.ranked},
         "recipe": {task: options.recipe[task, setup.recipe].key() for task in tasks},
         "level": options.level[setup.level].key(),
     }
     return [*overrides, f"+level={setup.level}"], config, key
+
+
+def _named(options: Options, group: str, place: str, name: str) -> list[str]:
+    """The overrides that compose the source or target of this name at ``place``."""
+
+    def option(name: str, place: str) -> str:
+        return f"+{group}={name}" if place == group else f"+{group}@{place}={name}"
+
+    if group == "target":
+        if name not in options.groups:
+            return [option(name, place)]
+        number = int(name.rpartition(".")[2])
+        drawn_by = options.target[name].drawn_by
+        return [option(options.groups[name], place), f"++{place}.{drawn_by}.number={number}"]
+    overrides = []
+    for i, (part, layer) in enumerate(source_parts(name)):
+        where = f"{place}.beside.{place_of(name.split('+')[i])}" if i else place
+        overrides += [option(part, where), *([f"++{where}.layer={spelled(layer)}"] if layer else [])]
+    return overrides
 
 
 def _free(place: str, taken: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from tmbench.errors import ConfigError, unknown
 from tmbench.folders import shipped
+from tmbench.study.names import is_among
 from tmbench.study.options import GROUPS, SETTINGS, Option
 from tmbench.study.tuning import Stage
 from tmbench.study.validation import explain
@@ -50,6 +51,10 @@ class Sweep(Option):
     pool: tuple[str, ...] = Field(default=(), validate_default=True)
     seed: tuple[int, ...] = Field(default=(), validate_default=True)
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
+    truth: str = ""
+    """The recorded measure of truths that ranks the candidates; that of the recipe where empty."""
+    own: Literal["left_out", "scored"] = "left_out"
+    """Whether a source is scored on the target that it was trained on: never a candidate, but a yardstick."""
     tuning: tuple[Stage, ...] = Field(default=(), validate_default=True)
     """Stages in whose grids each source's recipe is tuned on each target; the truths are those of what they chose."""
 
@@ -135,7 +140,8 @@ class Sweep(Option):
     def excludes(self, **names: str) -> bool:
         """Whether a rule of ``exclude`` matches: every axis the rule names holds the given name."""
         return any(
-            all(axis in names and names[axis] in values for axis, values in rule.items()) for rule in self.exclude
+            all(axis in names and is_among(names[axis], values) for axis, values in rule.items())
+            for rule in self.exclude
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def set_of(
 def look(picture: Picture, has_masks: bool) -> Seen:
     """What can be used of ``picture``, from its annotation and its file's two ends."""
     try:
-        width, height = _header(picture.path)
+        width, height = header(picture.path)
     except BadData as error:
         return Seen(None, picture.size or (0, 0), (f"{picture.source}: {error}",))
     if picture.size is not None and picture.size != (height, width):
@@ -141,8 +141,12 @@ def decode(path: Path, source: str) -> np.ndarray:
         ) from error
 
 
-def _header(path: Path) -> tuple[int, int]:
-    """Width and height as the file's header says."""
+def header(path: Path) -> tuple[int, int]:
+    """Width and height as the file's header says.
+
+    Raises:
+        BadData: when there is no such file, or none that Pillow reads and that has its end.
+    """
     from PIL import Image
 
     if not path.is_file():
@@ -281,3 +285,16 @@ def share_of(split: str, count: int, shares: Mapping[str, float], seeds: Seeds) 
             owner[order[start:end]] = name
             start = end
     return np.asarray(owner == split)
+
+
+def file_in(folder: Path, name: str, source: object = "") -> Path:
+    """The file of that name in ``folder`` or in a folder of it; ``source`` is the file that names it, for the message.
+
+    Raises:
+        BadData: for a name that leads out of the folder.
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not name or parts.is_absolute() or ".." in parts.parts or Path(name).is_absolute() or "\0" in name:
+        said = f"{source}: " if source else ""
+        raise BadData(f"{said}the file '{name}' is not in {folder}; names are relative to it, without '..'.")
+    return folder / name

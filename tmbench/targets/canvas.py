@@ -98,6 +98,12 @@ def _blended(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndar
     return out
 
 
+def on_wheel(hue: np.ndarray, light: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """(…, 3) float32 colours: ``hue`` in turns of the colour wheel from red, ``chroma`` the swing about ``light``."""
+    turns = hue[..., None] - np.arange(3) / 3.0
+    return (light[..., None] + chroma[..., None] * np.cos(2 * np.pi * turns)).astype(np.float32)
+
+
 def to_uint8(canvas: np.ndarray, generator: np.random.Generator, noise: float) -> np.ndarray:
     """The float picture (n, h, w, 3), 0 black and 1 white, with Gaussian noise, as uint8."""
     if noise:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tmbench.identity import Seeds
-from tmbench.targets.annotations import Annotation, Picture, existing_file, existing_folder, set_of, share_of, source_of
+from tmbench.targets.annotations import (
+    Annotation,
+    Picture,
+    existing_file,
+    existing_folder,
+    file_in,
+    set_of,
+    share_of,
+    source_of,
+)
 from tmbench.targets.bad_data import BadData
 from tmbench.targets.detection import DetectionImages
 
@@ -62,10 +71,10 @@ def coco(
     shares = {"validation": validation_share, "test": test_share}
     source = source_of(split, annotations, shares, "annotations")
     path = existing_file(annotations[source], folder)
-    content = _read(path)
-    place = _folder_of(images, source, folder)
-    classes = _classes(path, content["categories"])
-    _check_against_others(path, content, source, annotations, images)
+    content = read(path)
+    place = folder_of(images, source, folder)
+    classes = classes_of(path, content["categories"])
+    check_against_others(path, content, source, annotations, images)
     has_masks = masks and any(isinstance(one, dict) and one.get("segmentation") for one in content["annotations"])
     pictures, problems = _pictures(path, content, classes, place)
     if source == "train":
@@ -74,7 +83,12 @@ def coco(
     return set_of(tuple(classes), pictures, has_masks=has_masks, problems=problems)
 
 
-def _read(path: Path) -> dict[str, list[Any]]:
+def read(path: Path) -> dict[str, list[Any]]:
+    """A COCO file, which has images, annotations and categories.
+
+    Raises:
+        BadData: when it is none.
+    """
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
@@ -85,7 +99,12 @@ def _read(path: Path) -> dict[str, list[Any]]:
     return dict(content)
 
 
-def _folder_of(images: Mapping[str, str] | str, split: str, root: str) -> Path:
+def folder_of(images: Mapping[str, str] | str, split: str, root: str) -> Path:
+    """The folder of the split's images; ``root``, the set's folder, is for the message.
+
+    Raises:
+        BadData: when there is none.
+    """
     if isinstance(images, str):
         return existing_folder(images, root)
     if split not in images:
@@ -93,7 +112,7 @@ def _folder_of(images: Mapping[str, str] | str, split: str, root: str) -> Path:
     return existing_folder(images[split], root)
 
 
-def _classes(path: Path, categories: Iterable[Any]) -> dict[str, int]:
+def classes_of(path: Path, categories: Iterable[Any]) -> dict[str, int]:
     """Each class's id in the file, by name, in the order of the ids."""
     try:
         ids = sorted((int(one["id"]), str(one["name"])) for one in categories)
@@ -130,7 +149,11 @@ def _pictures(
                 )
                 again.add(number)
                 continue
+            file_in(place, name)
             listed[number], files[name] = image, number
+        except BadData as error:
+            problems.append(f"{path}, image {number}: {error}")
+            again.add(number)
         except (KeyError, TypeError):
             problems.append(f"{path}: entry {row} of 'images' has no 'id' or no 'file_name'.")
     shown: dict[Any, list[Annotation]] = defaultdict(list)
@@ -189,7 +212,7 @@ def _picture(path: Path, image: dict[str, Any], place: Path, shown: list[Annotat
     return Picture(place / str(image["file_name"]), f"{path}, image {image['id']}", size, tuple(shown))
 
 
-def _check_against_others(
+def check_against_others(
     path: Path,
     content: dict[str, list[Any]],
     split: str,

@@ -40,7 +40,7 @@ def plain_shapes(classes: int, turn: float) -> Figures:
     if classes > len(SHAPES):
         raise ConfigError(f"there are {len(SHAPES)} plain shapes ({', '.join(SHAPES)}), not {classes}.")
     names = tuple(SHAPES)[:classes]
-    radii = np.stack([_radii(SHAPES[name]) for name in names])
+    radii = np.stack([radii_of(SHAPES[name]) for name in names])
 
     def cover(labels: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
         return _outlined(radii[labels], side, turn, generator)
@@ -75,7 +75,7 @@ SHAPES: dict[str, np.ndarray] = {
 """Corners in order, the farthest at distance 1; all seen from the centre."""
 
 
-def _radii(corners: np.ndarray) -> np.ndarray:
+def radii_of(corners: np.ndarray) -> np.ndarray:
     """(ANGLES,) float32: how far from the centre the outline through ``corners`` is, in each direction."""
     theta = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     ray = np.stack([np.cos(theta), np.sin(theta)], axis=1)[:, None]

@@ -87,7 +87,7 @@ def scenes(
     sides = (round(scale[0] * image_size), round(scale[1] * image_size))
     for start in range(0, size, CHUNK):
         generator = seeds.generator(split, start // CHUNK)
-        canvas, light = _grounds(ground, CHUNK, image_size, generator, seeds)
+        canvas, light = grounds(ground, CHUNK, image_size, generator, seeds)
         count = generator.integers(least, most + 1, CHUNK)
         labels = generator.integers(len(kind.classes), size=(CHUNK, most))
         side = generator.integers(sides[0], sides[1] + 1, (CHUNK, most))
@@ -122,7 +122,7 @@ def _figures(
     raise ConfigError(f"no figures are named '{kind}'; there are shapes, glyphs, digits, signs and fabrics.")
 
 
-def _grounds(
+def grounds(
     kind: Ground, n: int, size: int, generator: np.random.Generator, seeds: Seeds
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, size, size, 3) float32 grounds, and how bright each is, (n,) in 0..0.5."""

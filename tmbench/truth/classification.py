@@ -1,32 +1,23 @@
 """Fine-tuning a source on labelled images; the learning rate is chosen on validation, the truth read on test."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tmbench.identity import Seeds, content_id
-from tmbench.sources import BadWeights, build
-from tmbench.sources.checkpoints import FORMAT, UNSAVED, Checkpoints, PartOf, Saved, prefixed, share
-from tmbench.sources.network import (
-    as_input,
-    device,
-    drawing,
-    in_batches,
-    load_weights,
-    penultimate,
-    place_of,
-    weights_of,
-)
+from tmbench.identity import Seeds
+from tmbench.sources import build
+from tmbench.sources.checkpoints import UNSAVED, Checkpoints
+from tmbench.sources.freezing import freeze
+from tmbench.sources.network import as_input, in_batches, penultimate
 from tmbench.sources.options import Source
 from tmbench.sources.recipe import ClassificationRecipe
-from tmbench.sources.training import Diverged, accuracy, train
+from tmbench.sources.training import accuracy, train
 from tmbench.targets.classification import load
 from tmbench.targets.options import ClassificationTarget, Split
 from tmbench.truth import Truth
+from tmbench.truth.frozen import frozen_features
+from tmbench.truth.heads import new_head, with_new_head
+from tmbench.truth.search import Judged, search
 
 
 def fine_tune(
@@ -51,7 +42,8 @@ def fine_tune(
         checkpoints: where the search goes on from, and is saved together with the training in progress.
 
     Returns:
-        Measures ``accuracy`` on the test split, and ``validation_accuracy`` of the chosen learning rate. Details
+        Measures ``accuracy`` on the test split; ``accuracy_over_chance``, which is 0 for guesses and 1 at best
+        however many classes there are; and ``validation_accuracy`` of the chosen learning rate. Details
         ``learning_rate``, the chosen one; ``rates``, one dict a learning rate with ``learning_rate``,
         ``validation_accuracy`` and ``loss`` (one value an epoch), or ``diverged`` with the reason.
 
@@ -63,101 +55,36 @@ def fine_tune(
 
     def learner() -> nn.Module:
         if recipe.trainable == "head":
-            return new_head(inputs.shape[1], target.classes, seeds)
-        return with_new_head(build(source, weights), target.classes, seeds)
+            return new_head(inputs.shape[1], target.outputs, seeds)
+        network = with_new_head(build(source, weights), target.outputs, seeds)
+        freeze(network, recipe.trainable)
+        return network
 
-    search = Search(content_id([FORMAT, recipe.key(), seeds.unit]))
-    search.resume(checkpoints.saved(), learner)
-    for rate in recipe.learning_rates[len(search.tried) :]:
-        network = learner()
-        try:
-            curve = train(network, inputs, labels, recipe, rate, seeds, PartOf(checkpoints, search.saved))
-        except Diverged as problem:
-            search.tried.append({"learning_rate": rate, "diverged": str(problem)})
-        else:
-            search.note(rate, curve, network, *validation)
-        if checkpoints.due():
-            checkpoints.save(search.saved())
-    best = search.best
-    if best is None:
-        raise Diverged(f"every learning rate diverged; the last one: {search.tried[-1]['diverged']}")
+    def fit(network: nn.Module, rate: float, saved: Checkpoints) -> list[float]:
+        return train(network, inputs, labels, recipe, rate, seeds, saved)
+
+    def judge(network: nn.Module) -> Judged:
+        logits = in_batches(network, validation[0])
+        reached = accuracy(logits, validation[1])
+        loss = float(nn.functional.cross_entropy(logits, validation[1]))
+        return Judged((reached, -loss), {"validation_accuracy": reached})
+
+    best, tried = search(recipe, learner, fit, judge, seeds, checkpoints)
     test = _prepared(source, weights, target, recipe, "test")
+    reached = accuracy(in_batches(best.network, test[0]), test[1])
     return Truth(
         measures={
-            "accuracy": accuracy(in_batches(best.network, test[0]), test[1]),
+            "accuracy": reached,
+            "accuracy_over_chance": over_chance(reached, target.outputs),
             "validation_accuracy": best.order[0],
         },
-        details={"learning_rate": best.rate, "rates": search.tried},
+        details={"learning_rate": best.rate, "rates": tried},
     )
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best learning rate so far, what it is chosen by (largest first), and the network that it trained."""
-
-    rate: float
-    order: tuple[float, float]
-    network: nn.Module
-
-
-@dataclass
-class Search:
-    """The choice of a learning rate, as far as it has come.
-
-    Attributes:
-        name: tells the search from others.
-        tried: for each learning rate that is done, what :class:`Truth` tells of it.
-        best: the best of them; None as long as all have diverged.
-    """
-
-    name: str
-    tried: list[dict[str, Any]] = field(default_factory=list)
-    best: Best | None = None
-
-    def note(self, rate: float, curve: list[float], network: nn.Module, inputs: Tensor, labels: Tensor) -> None:
-        """Measure the ``network`` that ``rate`` trained on the validation split; keep it if it is the best."""
-        logits = in_batches(network, inputs)
-        reached = accuracy(logits, labels)
-        order = (reached, -float(nn.functional.cross_entropy(logits, labels)))
-        self.tried.append({"learning_rate": rate, "validation_accuracy": reached, "loss": curve})
-        if self.best is None or order > self.best.order:
-            self.best = Best(rate, order, network)
-
-    def saved(self) -> Saved:
-        """The state between two learning rates."""
-        facts: dict[str, Any] = {"search": self.name, "tried": list(self.tried), "best": None}
-        if self.best is None:
-            return Saved({}, facts)
-        facts["best"] = {"rate": self.best.rate, "order": list(self.best.order)}
-        return Saved(prefixed("best", weights_of(self.best.network)), facts)
-
-    def resume(self, saved: Saved | None, learner: Callable[[], nn.Module]) -> None:
-        """Go on from ``saved``; passed over where it is another search's, or its weights do not fit a ``learner``."""
-        if saved is None or saved.facts.get("search") != self.name:
-            return
-        if (best := saved.facts["best"]) is not None:
-            network = learner().eval()
-            try:
-                load_weights(network, share(saved.arrays, "best"))
-            except BadWeights:
-                return
-            self.best = Best(best["rate"], (best["order"][0], best["order"][1]), network)
-        self.tried = list(saved.facts["tried"])
-
-
-def new_head(width: int, classes: int, seeds: Seeds) -> nn.Linear:
-    """A linear classifier of ``width`` features with torch's usual initialisation, drawn from ``seeds``."""
-    with drawing(seeds.integer("head")):
-        return nn.Linear(width, classes).to(device())
-
-
-def with_new_head(network: nn.Module, classes: int, seeds: Seeds) -> nn.Module:
-    """``network`` with the head of :func:`new_head` for ``classes`` in place of its own."""
-    place = place_of(network)
-    network.reset_classifier(classes)  # type: ignore[operator]
-    head: nn.Linear = network.get_classifier()  # type: ignore[operator]
-    head.load_state_dict(new_head(head.in_features, classes, seeds).state_dict())
-    return network.to(place)  # a new head may lie on the CPU
+def over_chance(accuracy: float, classes: int) -> float:
+    """How far ``accuracy`` is from the 1 / ``classes`` of guesses towards 1; below 0 where guesses do better."""
+    return (accuracy - 1 / classes) / (1 - 1 / classes)
 
 
 def _prepared(
@@ -168,8 +95,10 @@ def _prepared(
     split: Split,
 ) -> tuple[Tensor, Tensor]:
     """What is trained on: the network's input, or for ``head`` the frozen features, computed once; and labels."""
+    if recipe.trainable == "head" and target.subset is not None:
+        return frozen_features(source, weights, target, split)
     data = load(target, split)
-    inputs, labels = as_input(data.images, source.input), torch.from_numpy(data.labels)
+    inputs, labels = as_input(np.asarray(data.images), source.input), torch.from_numpy(data.labels)
     if recipe.trainable == "head":
         inputs = in_batches(build(source, weights), inputs, penultimate)
     return inputs, labels

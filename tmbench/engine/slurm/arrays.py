@@ -97,7 +97,7 @@ def _grouped(units: Sequence[Unit], demands: Mapping[str, Demand]) -> dict[tuple
     made_now = {unit.id for unit in units if unit.stage == "pretrain"}
     groups: dict[tuple[str, Resources, float], list[Unit]] = {}
     for unit in units:
-        wave = "pretrain" if unit.stage == "pretrain" else "dependent" if unit.after in made_now else "free"
+        wave = "pretrain" if unit.stage == "pretrain" else "dependent" if made_now.intersection(unit.after) else "free"
         demand = demands[unit.id]
         groups.setdefault((wave, demand.resources, demand.times), []).append(replace(unit, minutes=demand.minutes))
     order = sorted(groups, key=lambda of: (WAVES.index(of[0]), -of[1].gpus, -of[1].memory_gb, of[1].cpus, of[2]))

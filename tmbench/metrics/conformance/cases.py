@@ -58,7 +58,8 @@ class Case:
     def rows(self, name: str, chosen: np.ndarray) -> "Case":
         """The samples of these row numbers."""
         arrays = {key: array[chosen] for key, array in self.arrays.items()}
-        return replace(self, name=name, arrays=arrays, about=frozenset(arrays))
+        source = {**self.source, "targets": self.source["targets"][chosen]}
+        return replace(self, name=name, arrays=arrays, source=source, about=frozenset(arrays))
 
     def mapped(self, name: str, change: Callable[[np.ndarray], np.ndarray]) -> "Case":
         """The same seen through a network whose features are ``change`` of these, on the source's own data too."""
@@ -124,7 +125,8 @@ def gaussian(
         "image_sizes": image_sizes,
         "label_embeddings": random.standard_normal((classes, 6, 3))[labels],
     }
-    return Case(name, arrays, _source(random, (1 + pull) * centres, n), frozenset(arrays))
+    source = _source(random, (1 + pull) * centres, n) | {"targets": seen(targets, 3)}
+    return Case(name, arrays, source, frozenset(arrays))
 
 
 def _boxes(noise: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ because the rank of float32 features must not be counted with float64's precisio
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from tmbench.metrics.feature_set.arrays import Arrays
 from tmbench.metrics.feature_set.decomposition import Decomposition
 from tmbench.metrics.feature_set.inputs import BadSample, on_host, read_only
-from tmbench.metrics.feature_set.moments import Moments
+from tmbench.metrics.feature_set.moments import Moments, class_moments_fit
 from tmbench.metrics.feature_set.rows import Rows
 
 SVD_ROUNDING = 32 * float(np.finfo(np.float64).eps)
@@ -65,6 +66,13 @@ class FeatureSet(Arrays):
             if isinstance(part.features, np.ndarray):
                 read_only(part.features)
         return part
+
+    def with_labels(self, labels: np.ndarray) -> "FeatureSet":
+        """The same rows with these labels (n,) and nothing beside; the decomposition is shared."""
+        other = FeatureSet(self._need("features"), labels, source=self.source, seeds=self.seeds)
+        other.epsilon = self.epsilon
+        other.__dict__["centred"] = self.centred
+        return other
 
     # --- classes -----------------------------------------------------------------------------------------------
 
@@ -308,3 +316,16 @@ class FeatureSet(Arrays):
         """(n, k) float64: the centred features times ``matrix`` (d, k), in blocks."""
         self._need("features")
         return self.statistics.times(matrix)
+
+
+def class_moments(sample: FeatureSet) -> FeatureSet:
+    """``sample`` for metrics that read moments alone, so that many of its class subsets are cheap.
+
+    Made once, it gives each :meth:`FeatureSet.only_classes` at a cost that does not depend on the number of samples;
+    the subsets share what each class adds. ``sample`` itself where it holds no rows, has no labels, or so many classes
+    that their moments would not fit the budget.
+    """
+    if sample.features is None or sample.labels is None or not class_moments_fit(sample.class_count, sample.d):
+        return sample
+    moments = Moments.of(sample.features, sample.class_ids[sample.labels], sample.targets, by_class=True)
+    return FeatureSet(moments=replace(moments, epsilon=sample.epsilon), source=sample.source, seeds=sample.seeds)

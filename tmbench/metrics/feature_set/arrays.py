@@ -30,7 +30,8 @@ class Arrays:
         image_sizes: (n, 2) float64, height and width in pixels.
         label_embeddings: (n, D, K) float64: the label of a sample as K foundation models embed it.
         source: what some metrics read of the source: 'size' (its parameters), 'accuracy', 'layers', 'features'
-            (n_s, d) and 'labels' (n_s,) of its own data, 'mean' and 'std' (d,) of its features.
+            (n_s, d) and 'labels' (n_s,) of its own data, 'mean' and 'std' (d,) of its features, 'targets' (n, k_s),
+            what it was pretrained to predict, of these very samples, NaN where that is not known.
         seeds: the random streams of a randomised metric.
     """
 
@@ -167,7 +168,7 @@ def _source(given: Mapping[str, Any] | None) -> dict[str, Any]:
     for name in ("size", "accuracy", "layers"):
         if facts.get(name) is not None and not isinstance(facts[name], Real):
             raise BadSample(f"the source's {name} is {facts[name]!r}; pass a number.")
-    for name in ("features", "labels", "mean", "std"):
+    for name in ("features", "labels", "mean", "std", "targets"):
         if facts.get(name) is not None:
             facts[name] = read_only(on_host(facts[name], f"the source's {name}"), given=True)
     return facts

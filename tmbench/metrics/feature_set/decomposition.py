@@ -83,6 +83,22 @@ def trusted_rank(eigenvalues: np.ndarray, tolerance: float) -> int | None:
     return rank
 
 
+def by_scatter(scatter: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """(r,) singular values above ``tolerance`` and (d, r) axes from centred XᵀX (d, d); None where rounding hides them.
+
+    Only the diagonal and what lies below it is read.
+    """
+    # A dead unit is exactly 0 after centring; left in, its eigenvalue would be one that rounding hides.
+    alive = np.flatnonzero(np.diagonal(scatter) > 0)
+    eigenvalues, vectors = np.linalg.eigh(scatter if len(alive) == len(scatter) else scatter[np.ix_(alive, alive)])
+    rank = trusted_rank(eigenvalues[::-1], tolerance)
+    if rank is None:
+        return None
+    axes = np.zeros((len(scatter), rank))
+    axes[alive] = vectors[:, len(alive) - rank :][:, ::-1]
+    return np.sqrt(eigenvalues[::-1][:rank]), axes
+
+
 def reflection(n: int) -> np.ndarray:
     """(n,) float64 v, |v|² = 2: the reflection x - v (vᵀ x) carries the constant unit vector to the first axis.
 

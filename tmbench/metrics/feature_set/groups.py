@@ -5,18 +5,21 @@ the samples and not its square.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from tmbench.metrics.feature_set.decomposition import triangular
+from tmbench.metrics.feature_set.decomposition import TRUSTED, triangular
 
 FULL = 3
 """A root of more than this many times its columns in rows is reduced by QR."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Sums over some samples (x, y), d features and k targets each, about a shift near them.
+
+    What follows from them about the group's own mean is kept, so that all subsets of the groups share it.
 
     Attributes:
         shift: (d + k,) what is subtracted from every sample: one of them, so that distant groups lose no digits.
@@ -47,8 +50,42 @@ class Group:
 
     def sums(self, shift: np.ndarray) -> np.ndarray:
         """(d + k,) Σ (x, y), about another shift."""
+        count, total = self._total
+        return total + count * (self.shift - shift)
+
+    @cached_property
+    def _total(self) -> tuple[float, np.ndarray]:
+        """The number of samples and (d + k,) their sum, about the shift."""
         ones = self.root[:, 0]
-        return ones @ self.root[:, 1:] + (ones @ ones) * (self.shift - shift)
+        return float(ones @ ones), ones @ self.root[:, 1:]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(d + k,) the mean of (x, y)."""
+        count, total = self._total
+        return self.shift + total / count
+
+    @cached_property
+    def scatter(self) -> np.ndarray:
+        """(d, d) Σ (x - mean)(x - mean)ᵀ."""
+        root = across(self.root)[:, : len(self.cubic)]
+        return root.T @ root
+
+    @cached_property
+    def centred(self) -> tuple[np.ndarray, float]:
+        """(d,) Σ |x - mean|² (x - mean) and Σ |x - mean|⁴."""
+        moved = self.about(self.mean)
+        return moved.cubic, moved.quartic
+
+    def squares_along(self, axes: np.ndarray) -> np.ndarray:
+        """(k,) Σ (aᵀ(x - mean))² for each column a of ``axes`` (d, k), by the smaller of root and scatter."""
+        d = len(self.cubic)
+        if len(self.root) >= d:
+            squares = np.einsum("ij,ij->j", axes, self.scatter @ axes)
+            if squares.min(initial=np.inf) >= TRUSTED * np.trace(self.scatter):
+                return squares
+        along = across(np.concatenate([self.root[:, :1], self.root[:, 1 : d + 1] @ axes], axis=1))
+        return np.einsum("ij,ij->j", along, along)
 
     def about(self, shift: np.ndarray) -> "Group":
         """The same samples about another shift (d + k,)."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tmbench.metrics.feature_set import inputs
-from tmbench.metrics.feature_set.decomposition import Decomposition, triangular
+from tmbench.metrics.feature_set.decomposition import Decomposition, by_scatter, triangular
 from tmbench.metrics.feature_set.groups import FULL, Group, across, reduced
 from tmbench.metrics.feature_set.inputs import BadSample, read_only
 
@@ -70,28 +70,31 @@ class Moments:
             BadSample: for arrays that do not fit, and for ``by_class`` without labels.
         """
         stored, epsilon = inputs.features(features)
-        x = inputs.on_host(stored).astype(np.float64)
-        parts = [x]
+        x = inputs.on_host(stored)
+        n, d = x.shape
+        y = np.empty((n, 0))
         if targets is not None:
-            parts.append(inputs.numbers(targets, "targets", "Drop the samples without one"))
+            y = inputs.numbers(targets, "targets", "Drop the samples without one")
         ids, indices = (np.empty(0, np.int64), None) if labels is None else inputs.labels(labels)
-        lengths = {len(x), *(len(part) for part in parts), *([] if indices is None else [len(indices)])}
+        lengths = {n, *(() if targets is None else (len(y),)), *(() if indices is None else (len(indices),))}
         if len(lengths) > 1:
             raise BadSample(f"the batch has arrays of {sorted(lengths)} rows; pass one row of each per sample.")
         if by_class and indices is None:
             raise BadSample("by_class=True keeps the sums of each class; pass labels.")
-        rows = np.concatenate(parts, axis=1)
-        shift = rows[0].copy()
-        d = x.shape[1]
+
+        def rows(own: np.ndarray | slice) -> np.ndarray:
+            return np.concatenate([x[own].astype(np.float64), y[own]], axis=1)
+
+        shift = rows(slice(1))[0]
         counts, sums = np.empty(0, np.int64), np.empty((0, d))
-        members = [np.arange(len(rows))]
+        members: list[np.ndarray] = []
         if indices is not None:
             counts = np.bincount(indices)
-            each = np.split(np.argsort(indices, kind="stable"), np.cumsum(counts)[:-1])
-            sums = np.stack([(rows[own, :d] - shift[:d]).sum(axis=0) for own in each])
-            members = each if by_class else members
-        groups = tuple(Group.of(rows[own], d) for own in members)
-        return cls(len(rows), d, rows.shape[1] - d, shift, epsilon, ids, counts, sums, groups, by_class)
+            members = np.split(np.argsort(indices, kind="stable"), np.cumsum(counts)[:-1])
+            sums = np.stack([(x[own].astype(np.float64) - shift[:d]).sum(axis=0) for own in members])
+        # A class at a time: no more rows than its own are held in float64.
+        groups = tuple(Group.of(rows(own), d) for own in (members if by_class else [slice(None)]))
+        return cls(n, d, y.shape[1], shift, epsilon, ids, counts, sums, groups, by_class)
 
     def __add__(self, other: "Moments") -> "Moments":
         """The moments of both sets of samples together.
@@ -194,16 +197,32 @@ class Moments:
     # --- what a feature set reads ----------------------------------------------------------------------------------
 
     @cached_property
-    def _total(self) -> Group:
-        """The sums over all samples, about their mean; the root without its column of ones."""
-        group = reduce(Group.__add__, self.groups)
-        centred = group.about(self.shift + self._offset)
-        return Group(centred.shift, across(group.root), centred.cubic, centred.quartic)
-
-    @cached_property
     def _offset(self) -> np.ndarray:
         """(d + k,) the mean, about the shift."""
         return sum((group.sums(self.shift) for group in self.groups), np.zeros(self.d + self.k)) / self.n
+
+    @cached_property
+    def _steps(self) -> np.ndarray:
+        """(groups, d + k) from the mean of all to that of each group."""
+        if len(self.groups) == 1:
+            return np.zeros((1, self.d + self.k))
+        return np.stack([group.mean - self.shift for group in self.groups]) - self._offset
+
+    @property
+    def _sizes(self) -> np.ndarray:
+        """(groups,) how many samples each has."""
+        return self.class_counts if self.by_class else np.array([self.n])
+
+    @property
+    def _between(self) -> np.ndarray:
+        """(groups, d + k) a root of what the groups' means add to the centred sums."""
+        return np.sqrt(self._sizes)[:, None] * self._steps
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        """(m, d + k) R with RᵀR the centred sums over all samples, at most d + k rows."""
+        root = np.concatenate([*(across(group.root) for group in self.groups), self._between])
+        return triangular(root) if len(root) > root.shape[1] else root
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -218,34 +237,43 @@ class Moments:
     @property
     def targets_norms(self) -> np.ndarray:
         """(k,) Σ (y - mean)²."""
-        return np.sum(self._total.root[:, self.d :] ** 2, axis=0)
+        return np.sum(self._root[:, self.d :] ** 2, axis=0)
 
     @cached_property
     def centred_class_sums(self) -> np.ndarray:
         """(C, d) Σ (x - mean) over each class."""
         return read_only(self.class_sums - self.class_counts[:, None] * self._offset[: self.d])
 
-    @property
+    @cached_property
     def centred_norm2(self) -> float:
         """Σ |x - mean|²."""
-        return float(np.sum(self._total.root[:, : self.d] ** 2))
+        within = sum(float(np.trace(group.scatter)) for group in self.groups)
+        return within + float(np.sum(self._between[:, : self.d] ** 2))
 
-    @property
+    @cached_property
     def fourth_moment(self) -> float:
-        """Σ |x - mean|⁴."""
-        return self._total.quartic
+        """Σ |x - mean|⁴, from the sums of each group about its own mean."""
+        total = 0.0
+        for group, size, step in zip(self.groups, self._sizes, self._steps[:, : self.d], strict=True):
+            cubic, quartic = group.centred
+            length = float(step @ step)
+            total += quartic + 4 * float(cubic @ step) + 2 * length * float(np.trace(group.scatter))
+            total += 4 * float(step @ group.scatter @ step) + float(size) * length**2
+        return total
 
     @cached_property
     def scatter(self) -> np.ndarray:
-        """(d, d) centred XᵀX."""
-        root = self._total.root[:, : self.d]
-        return read_only(root.T @ root)
+        """(d, d) centred XᵀX: the sum of those of the groups, and what their means add."""
+        between = self._between[:, : self.d]
+        total = between.T @ between
+        for group in self.groups:
+            total += group.scatter
+        return read_only(total)
 
     @cached_property
     def target_cross(self) -> np.ndarray:
         """(d, k) centred XᵀY."""
-        root = self._total.root
-        return read_only(root[:, : self.d].T @ root[:, self.d :])
+        return read_only(self._root[:, : self.d].T @ self._root[:, self.d :])
 
     @property
     def lower_scatter(self) -> np.ndarray:
@@ -253,22 +281,29 @@ class Moments:
         return self.scatter
 
     def decompose(self, tolerance: float) -> Decomposition:
-        """The decomposition of the centred features, cut at ``tolerance``; it has no left singular vectors."""
-        root = self._total.root[:, : self.d]
-        if len(root) > self.d:
-            root = triangular(root)
-        _, values, right = np.linalg.svd(root, full_matrices=False)
-        rank = int(np.sum(values > tolerance))
-        axes = read_only(np.ascontiguousarray(right[:rank].T))
-        return Decomposition(read_only(values[:rank]), given_axes=axes, times=self.times)
+        """The decomposition of the centred features, cut at ``tolerance``; it has no left singular vectors.
+
+        Its cost does not depend on the number of samples: by the scatter, where that can be trusted.
+        """
+        found = by_scatter(self.scatter, tolerance)
+        if found is None:
+            _, values, right = np.linalg.svd(self._root[:, : self.d], full_matrices=False)
+            rank = int(np.sum(values > tolerance))
+            found = values[:rank], right[:rank].T
+        values, axes = found
+        return Decomposition(read_only(values), given_axes=read_only(np.ascontiguousarray(axes)), times=self.times)
 
     def class_covariances(self, axes: np.ndarray | None, diagonal: bool) -> np.ndarray:
         """(C, k, k), or (C, k) when ``diagonal``: population covariances in each class, on ``axes`` (d, k) or all."""
         out = []
         for group, count in zip(self._classes(), self.class_counts, strict=True):
-            root = across(group.root)[:, : self.d]
-            root = root if axes is None else root @ axes
-            out.append((np.sum(root * root, axis=0) if diagonal else root.T @ root) / count)
+            if axes is None:
+                out.append((np.diagonal(group.scatter) if diagonal else group.scatter) / count)
+            elif diagonal:
+                out.append(group.squares_along(axes) / count)
+            else:
+                root = across(group.root)[:, : self.d] @ axes
+                out.append(root.T @ root / count)
         return np.stack(out)
 
     def class_values(self, axes: np.ndarray) -> list[np.ndarray]:

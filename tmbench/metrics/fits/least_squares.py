@@ -1,15 +1,19 @@
 """The error of a linear least-squares fit: what LinMSE and LabMSE are made of."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from tmbench.metrics.feature_set import FeatureSet
 from tmbench.metrics.feature_set.inputs import BadSample, on_host
 from tmbench.metrics.fits.residuals import residuals
+from tmbench.metrics.parameters import Interval
 from tmbench.metrics.scores import Score
 
 Variant = Literal["exact", "code", "demo", "scale_free"]
+
+Penalty = Annotated[float, Interval(1e-300)]
+"""λ, above 0."""
 
 LIGHT = 1e-9
 """A penalty below this share of the scatter's trace leaves a matrix that may be singular but for rounding."""
@@ -41,7 +45,9 @@ def least_squares_score(sample: FeatureSet, penalty: float, variant: Variant) ->
     norms, n = sample.targets_norms, sample.n
     weight = n * penalty * (n if variant == "demo" else 1)
     penalised = variant not in ("code", "demo")
-    errors = _solved(sample, weight) if penalised and penalty and sample.d < n and not sample.is_decomposed else None
+    # A penalty that is not the usual one is one of several, which share the decomposition.
+    alone = penalised and penalty == 1.0 and sample.d < n and not sample.is_decomposed
+    errors = _solved(sample, weight) if alone else None
     if errors is None:
         errors = _decomposed(sample, weight, penalised)
     if variant == "scale_free":
@@ -81,13 +87,38 @@ def _solved(sample: FeatureSet, weight: float) -> np.ndarray | None:
     return errors if np.all(errors >= DIGITS * sample.targets_norms) else None
 
 
-def of_predictions(sample: FeatureSet) -> FeatureSet:
-    """The source's predictions in the place of the features.
+def labels_needed(*, source_labels: str, **_: Any) -> tuple[str, ...]:
+    """What a sample must hold, where the source's true labels may stand for its predictions."""
+    return ("predictions" if source_labels == "predicted" else "source", "targets")
 
-    Predictions that float32 holds exactly are taken to come from it, so that its rounding does not count as rank.
+
+def labels_known(*, source_labels: str, **_: Any) -> tuple[str, ...]:
+    """What must be known of the source."""
+    return () if source_labels == "predicted" else ("targets",)
+
+
+def of_source(sample: FeatureSet, labels: Literal["predicted", "given"]) -> FeatureSet:
+    """What the source predicts, or what it was trained to predict, in the place of the features.
+
+    Numbers that float32 holds exactly are taken to come from it, so that its rounding does not count as rank.
+
+    Raises:
+        BadSample: where less than two samples have labels of the source.
     """
-    predictions = sample.predictions
-    assert predictions is not None
+    found, targets = sample.predictions, sample.targets
+    assert targets is not None
+    if labels == "given":
+        found = np.asarray(sample.source["targets"], dtype=np.float64)
+        if found.ndim != 2 or len(found) != sample.n:
+            raise BadSample(f"the source's targets are {found.shape}; pass one row a sample, for {sample.n} samples.")
+        known = np.isfinite(found).all(axis=1)
+        if known.sum() < 2:
+            raise BadSample(
+                f"what the source was trained to predict is known for {int(known.sum())} of {sample.n} samples; two "
+                "are needed. Score more samples, or use source_labels=predicted."
+            )
+        found, targets = found[known], targets[known]
+    assert found is not None
     with np.errstate(over="ignore"):
-        single = predictions.astype(np.float32)
-    return FeatureSet(single if np.array_equal(single, predictions) else predictions, targets=sample.targets)
+        single = found.astype(np.float32)
+    return FeatureSet(single if np.array_equal(single, found) else found, targets=targets)

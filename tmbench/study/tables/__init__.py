@@ -179,7 +179,7 @@ def _check_names(loaded: Loaded, option: CellsOption, where: str) -> None:
     pairs = known("source", "target")
     checks: list[tuple[str, str, Sequence[str], list[str]]] = [
         (f"{key}.{family}", "candidate" if key == "families" else "query", members, pairs)
-        for key in ("families", "query_families")
+        for key in ("families", "query_families", "query_groups")
         for family, members in getattr(option, key).items()
     ]
     checks += [

@@ -40,7 +40,7 @@ class Assembly:
             ConfigError: for rows that contradict each other and for names that cannot be.
         """
         self.direction = self.option.direction or self.axes.direction or "source_selection"
-        if not len(self.truths) or not len(self.scores):
+        if not len(self.truths) or not (len(self.scores) or self.option.truths_only):
             lacking = "truths" if not len(self.truths) else "scores"
             raise ConfigError(f"{self.scores.view.table.path}: scenario '{self.scenario}' has no {lacking} at all.")
         measure = self._choose_measure()
@@ -54,9 +54,8 @@ class Assembly:
         for table in (0, 1):
             present[self._where(table)] = True
         recipes, seeds, truth = self._truth(present.shape)
-        levels, stored, combined = ScoreAssembly(
-            self.scores, *self._where(1), present, self.option, self.axes, self.counts
-        ).arrays()
+        scores = ScoreAssembly(self.scores, *self._where(1), present, self.option, self.axes, self.counts)
+        levels, stored, combined = scores.nothing() if self.option.truths_only else scores.arrays()
         self._count_gaps(present, truth, stored, combined)
         sizes, sizes_of_candidates = self._sizes(), self.direction == "source_selection"
         stored = self._with_baselines(stored, present, sizes)
@@ -82,6 +81,7 @@ class Assembly:
             # A source is a candidate in source selection only.
             sizes=np.array([sizes.get(name, np.nan) for name in candidates]) if sizes_of_candidates else None,
             query_families=self._families("query_family", queries, self.option.query_families),
+            query_groups=self._groups(queries),
             test_sizes=test_sizes,
             combined=combined,
             truth_measure=measure,
@@ -146,7 +146,7 @@ class Assembly:
             scored |= (one.state == OK).any(axis=0)
         known = ~np.isnan(truth).all(axis=-1)
         self.counts["scores_without_truth"] = int((scored & ~known).sum())
-        self.counts["truths_without_score"] = int((known.any(axis=0) & ~scored).sum())
+        self.counts["truths_without_score"] = 0 if self.option.truths_only else int((known.any(axis=0) & ~scored).sum())
         competes = np.array([kind != "baseline" for kind in stored.kinds.values()], dtype=bool)
         scores = stored.scores[:, competes]
         high = np.where(np.isnan(scores), -np.inf, scores).max(axis=-1)
@@ -195,6 +195,13 @@ class Assembly:
         found |= texts_of((self.truths, self.scores), key, owner)
         found |= {name: family for family, members in option.items() for name in members}
         return tuple(found.get(name, "") for name in names)
+
+    def _groups(self, queries: tuple[str, ...]) -> tuple[str, ...]:
+        """The group of each query; "" where nothing says it."""
+        owner = "target" if self.direction == "source_selection" else "source"
+        found = texts_of((self.truths, self.scores), "query_group", owner)
+        found |= {name: group for group, members in self.option.query_groups.items() for name in members}
+        return tuple(found.get(name, "") for name in queries)
 
     def _test_sizes(self, present: NDArray[np.bool_]) -> Array:
         """(Q, N) the size of the test set of each cell."""

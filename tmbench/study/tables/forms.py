@@ -81,14 +81,18 @@ def load(option: CellsOption, places: Places, notes: list[str]) -> Loaded:
     truths, scores = views[0], views[-1]
     _check_mapping(views, option)
     truth = _truth_columns(truths, joined=len(views) == 1)
-    long, columns = _score_columns(scores, joined=len(views) == 1, truth=set(truth))
+    long, columns = False, list[str]()
+    if not option.truths_only:
+        long, columns = _score_columns(scores, joined=len(views) == 1, truth=set(truth))
     lacking = [key for view in views for key in ("source", "target") if view.place(key) is None]
-    if lacking or not truth or not columns:
-        raise _unrecognised(views, [*dict.fromkeys(lacking)], truth=bool(truth), score=bool(columns))
+    enough = bool(columns) or option.truths_only
+    if lacking or not truth or not enough:
+        raise _unrecognised(views, [*dict.fromkeys(lacking)], truth=bool(truth), score=enough)
     _note_columns(views, truth, columns, long, notes)
-    return Loaded(
-        truths=_truth_rows(truths, truth), scores=_score_rows(scores, columns, long), views=views, places=places
-    )
+    scored = _score_rows(scores, columns or [*truth], long)
+    if option.truths_only:
+        scored = scored.take(np.zeros(len(scored), dtype=bool))
+    return Loaded(truths=_truth_rows(truths, truth), scores=scored, views=views, places=places)
 
 
 def _check_mapping(views: Sequence[View], option: CellsOption) -> None:
@@ -144,7 +148,7 @@ def _note_columns(
 ) -> None:
     """Say which columns were taken for metrics unasked, and which were not read."""
     scores = views[-1]
-    if not long and not scores.option.metrics:
+    if columns and not long and not scores.option.metrics:
         notes.append(
             f"{scores.table.path}: taken for metrics: {', '.join(columns)}. cells.metrics=[…] says it otherwise."
         )

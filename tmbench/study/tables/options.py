@@ -24,6 +24,7 @@ COLUMNS: dict[str, str] = {
     "target": "the data set",
     "family": "the family of the candidate, such as its architecture",
     "query_family": "queries of one family, such as class subsets of one data set, are resampled together",
+    "query_group": "each group of queries is a scenario of its own",
     "size": "number of parameters of the source",
     "source_accuracy": "accuracy of the source on its own task",
     "test_size": "images in the test set, where the truth is a proportion",
@@ -73,6 +74,7 @@ class CellsOption(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict, description="tmbench's name of a column: the file's")
     truths: dict[str, str] = Field(default_factory=dict, description="recipe: the column of its truth (wide)")
     metrics: tuple[str, ...] = Field(default=(), description="the columns that are metrics (wide)")
+    truths_only: bool = Field(default=False, description="one table of truths, and no scores to hold against them")
     rename: dict[str, str] = Field(default_factory=dict, description="metric as the table names it: the name here")
     recipe: str = Field(default="default", min_length=1, description="where no column says it")
     level: str = Field(default="default", min_length=1, description="where no column says it")
@@ -81,6 +83,7 @@ class CellsOption(BaseModel):
     combine: dict[str, str] = Field(default_factory=dict, description="metric that comes in parts: 'module:function'")
     families: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="family: its candidates")
     query_families: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="family: its queries")
+    query_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="group: its queries")
     sizes: dict[str, PositiveFloat] = Field(default_factory=dict, description="source: its number of parameters")
     source_accuracy: dict[str, float] = Field(default_factory=dict, description="source: accuracy on its own task")
     test_sizes: dict[str, PositiveInt] = Field(default_factory=dict, description="target: images in its test set")
@@ -91,7 +94,7 @@ class CellsOption(BaseModel):
     def _one_is_a_list(cls, value: Any) -> Any:
         return value if isinstance(value, list | tuple) else (value,)
 
-    @field_validator("families", "query_families", mode="before")
+    @field_validator("families", "query_families", "query_groups", mode="before")
     @classmethod
     def _one_member_is_a_list(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -117,12 +120,13 @@ class CellsOption(BaseModel):
             )
         return value
 
-    @field_validator("families", "query_families")
+    @field_validator("families", "query_families", "query_groups")
     @classmethod
-    def _one_family_each(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _one_family_each(cls, value: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
         members = [name for names in value.values() for name in names]
         if twice := sorted({name for name in members if members.count(name) > 1}):
-            raise ValueError(f"in two families: {', '.join(twice)}")
+            what = "groups" if info.field_name == "query_groups" else "families"
+            raise ValueError(f"in two {what}: {', '.join(twice)}")
         return value
 
 

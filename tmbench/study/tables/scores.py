@@ -10,6 +10,7 @@ from tmbench.errors import ConfigError, unknown
 from tmbench.functions import check_parameters, find_function
 from tmbench.stats.baselines import STATIC
 from tmbench.stats.cells import INAPPLICABLE, KINDS, MISSING, OK, RANDOM, Combine, Combined
+from tmbench.stats.pooled import QUERY_MEAN
 from tmbench.study.tables.columns import EMPTY, INFINITE, NUMBER, TEXT, axis
 from tmbench.study.tables.facts import Axes
 from tmbench.study.tables.forms import Rows
@@ -104,6 +105,11 @@ class ScoreAssembly:
             names, parts, state = self._parts(name, metric == place, level, len(levels))
             combined.append(Combined(name, kinds[name], combine, names, parts, state))
         return levels, stored, tuple(combined)
+
+    def nothing(self) -> tuple[tuple[str, ...], Stored, tuple[Combined, ...]]:
+        """The same of a table without scores: one level and no metric."""
+        shape = (1, 0, *self.present.shape)
+        return (self.option.level,), Stored(np.empty(shape), np.empty(shape, dtype=np.int8), {}), ()
 
     def _count(self) -> None:
         holds = self.rows.values.holds
@@ -218,7 +224,7 @@ class ScoreAssembly:
                 raise unknown("kind", word, KINDS, where=f"{path}, metric {name}")
         found = {}
         for name in metrics:
-            if name in (STATIC, RANDOM):
+            if name in (STATIC, RANDOM, QUERY_MEAN):
                 raise ConfigError(
                     f"{path}: a metric is named '{name}', which tmbench calls a baseline of its own. Rename it: "
                     f"rename.{name}=my_{name}."

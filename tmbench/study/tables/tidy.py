@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRUTHS = (
-    "scenario", "source", "target", "recipe", "seed", "measure", "value", "family", "query_family", "size", "test_size"
+    "scenario", "source", "target", "recipe", "seed", "measure", "value", "family", "query_family",
+    "query_group", "size", "test_size",
 )  # fmt: skip
 SCORES = (
     "scenario", "source", "target", "level", "metric", "variant", "part", "sample_seed", "implementation", "value",
@@ -92,6 +93,7 @@ def _truths(cells: Cells) -> "pd.DataFrame":
         "measure": cells.truth_measure,
         "family": _array(cells.families)[candidate],
         "query_family": _array(cells.query_families)[query],
+        "query_group": _array(cells.query_groups)[query],
         "size": cells.sizes[candidate] if cells.direction == "source_selection" else np.nan,
         "test_size": cells.test_sizes[query, candidate],
     }
