@@ -215,7 +215,7 @@ def test_what_was_left_out_as_broken_is_said(mine, capsys):
     finish(stored, details={"problems": problems})
     code, _, err = told(capsys, "aggregate", *words)
     assert code == 0, err
-    said = "scenes_shapes: 3 annotations or images were left out as broken (train 2, test 1), such as: "
+    said = "scenes_shapes: 3 faults in the data were passed over (train 2, test 1), such as: "
     assert f"note: {said}a.json, annotation 3: no area; tables/dropped.csv lists all." in err
     assert said in Path("results/mine/report.html").read_text()
     table = pandas.read_csv("results/mine/tables/dropped.csv")
@@ -227,7 +227,7 @@ def test_a_target_that_is_whole_has_no_table_of_what_was_left_out(mine, capsys):
     words, stored = mine()
     finish(stored, details={"problems": {"train": [], "validation": [], "test": []}})
     code, _, err = told(capsys, "aggregate", *words)
-    assert (code, "left out" in err) == (0, False)
+    assert (code, "passed over" in err) == (0, False)
     assert not Path("results/mine/tables/dropped.csv").exists()
 
 

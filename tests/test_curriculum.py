@@ -176,6 +176,31 @@ def test_nothing_is_scored_yet(mine, capsys):
     assert "no score of mine is there yet. Next: tmbench run sweep=mine.yaml" in err
 
 
+def test_a_metric_that_has_no_scores_between_the_tasks(mine, capsys):
+    mine(metric=["hscore", "ncti"])
+    code, out, err = said(capsys, "curriculum", "sweep=mine.yaml", "--json")
+    assert code == 0
+    assert "note: ncti compares the candidates of a pool: it has no scores of its own between tasks" in err
+    assert list(json.loads(out)["without"]) == ["ncti"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "metric", "without", "says"),
+    [
+        (["class", "count"], "hscore", ["truth"], "hscore scores one source of each target, or all alike"),
+        (["class", "depth"], "leep", ["truth", "features"], "leep is inapplicable between these tasks"),
+    ],
+)
+def test_scores_that_will_never_be_there_are_not_waited_for(mine, capsys, tasks, metric, without, says):
+    """Two tasks and no random start; the head of a classifier of images says nothing of pixels, nor the other way."""
+    names = [f"common_{task}" for task in tasks]
+    mine(without, source=names, target=names, level=["task_last"], metric=[metric], own="left_out")
+    code, out, err = said(capsys, "curriculum", "sweep=mine.yaml")
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "Name other metrics" in err
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -40,14 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tasks, budget, share = _asked(study)
     from tmbench.report.curricula import facts, print_curricula
 
-    evaluations, gaps = _evaluations(study, tasks, budget, share)
+    evaluations, gaps, without = _evaluations(study, tasks, budget, share)
     files = _write(study, evaluations)
     if options.json:
-        told = {"sweep": study.plan.sweep.name, "tasks": list(evaluations[0].transfer.names)}
+        told = {"sweep": study.plan.sweep.name, "tasks": list(evaluations[0].transfer.names), "without": without}
         missing = {"scores": len(gaps.scores), "truths": len(gaps.truths)}
         print(json.dumps({**told, "missing": missing, "curricula": facts(evaluations)}, indent=2))
     else:
         print_curricula(evaluations)
+    for why in without.values():
+        print(f"note: {why}", file=sys.stderr)
     return _finish(study, evaluations, gaps, files, quiet=options.json)
 
 
@@ -77,30 +79,39 @@ def _asked(study: Study) -> "tuple[Tasks, int, float]":
     return tasks_of(plan), budget, float(share)
 
 
-def _evaluations(study: Study, tasks: "Tasks", budget: int, share: float) -> "tuple[list[Evaluation], Gaps]":
-    """A curriculum for each recipe, level and metric that has scores, and what is missing.
+def _evaluations(
+    study: Study, tasks: "Tasks", budget: int, share: float
+) -> "tuple[list[Evaluation], Gaps, dict[str, str]]":
+    """A curriculum for each recipe, level and metric that has scores, what is missing, and why a metric has none.
 
     Raises:
         NothingMatched: when no score is there yet.
+        ConfigError: when none ever will be.
     """
     import numpy as np
 
-    from tmbench.errors import NothingMatched
+    from tmbench.errors import ConfigError, NothingMatched
     from tmbench.stats.transfer import evaluated
     from tmbench.study.cells import collect
-    from tmbench.study.transfer import gaps, transfers
+    from tmbench.study.transfer import gaps, transfers, without_scores
 
     plan, state = study.plan, study.state()
     cells, _ = collect(plan, state.records, own=True)
-    every = [one for one in transfers(tasks, cells) if not np.isnan(one.between_tasks(one.values)).all()]
-    if not every:
+    every = transfers(tasks, cells)
+    scored = [one for one in every if not np.isnan(one.between_tasks(one.values)).all()]
+    without = without_scores(cells, {one.metric for one in scored})
+    missing = gaps(tasks, cells, plan.sweep.own == "scored")
+    if not scored and gaps(tasks, cells, scored_own=False).scores:
         raise NothingMatched(f"no score of {plan.sweep.name} is there yet. Next: tmbench run {study.command}")
+    if not scored:
+        why = "; ".join(without.values())
+        raise ConfigError(f"{why}. Name other metrics, or more sources: metric=hscore source=[A,B,…].")
     state.check_keys()
     found = []
-    for one in every:
+    for one in scored:
         budgets = [budget] if budget else range(1, len(one.units) + 1)
         found.append(evaluated(one, budgets, share, np.random.default_rng(0)))
-    return found, gaps(tasks, cells, plan.sweep.own == "scored")
+    return found, missing, without
 
 
 def _write(study: Study, every: "Sequence[Evaluation]") -> dict[str, Path]:
@@ -147,7 +158,8 @@ def _finish(study: Study, every: "Sequence[Evaluation]", missing: "Gaps", files:
     for name, cells in (("scores", missing.scores), ("truths", missing.truths)):
         if cells:
             more = ", …" if len(cells) > NAMED else ""
-            print(f"missing: {name} of {len(cells)} cells: {', '.join(cells[:NAMED])}{more}", file=sys.stderr)
+            count = f"{len(cells)} cell{'s' * (len(cells) > 1)}"
+            print(f"missing: {name} of {count}: {', '.join(cells[:NAMED])}{more}", file=sys.stderr)
     left = bool(missing.scores or missing.truths)
     if not quiet:
         graph = shown(files["transfer_graph.png"])

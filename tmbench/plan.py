@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tmbench.engine.records import Records
     from tmbench.engine.state import State
     from tmbench.study.plan import Plan
+    from tmbench.study.scenario import Scenario
 
 
 @guarded
@@ -96,6 +97,11 @@ def _ranked(scenario: dict[str, Any]) -> str:
     return f"{scenario['name']}: {_count(scenario['candidates'], candidate)} ranked for {ranked_for}"
 
 
+def _most(scenario: "Scenario") -> int:
+    """The candidates of a query, at most."""
+    return int(scenario.eligible.sum(axis=1).max(initial=0))
+
+
 def _count(number: int, noun: str) -> str:
     from tmbench.report.contract import plural
 
@@ -126,7 +132,7 @@ def summary(plan: "Plan", state: "State") -> dict[str, Any]:
         "setups": plan.setups.total,
         "pools": pools,
         "scenarios": [
-            {"name": s.name, "direction": s.direction, "queries": len(s.queries), "candidates": len(s.candidates)}
+            {"name": s.name, "direction": s.direction, "queries": len(s.queries), "candidates": _most(s)}
             for s in plan.scenarios
         ],
         "tuning": _tuning(plan, state.records),

@@ -62,8 +62,11 @@ def _recorded(study: Study, records: "Records") -> dict[str, Any]:
 def flag_rows(plan: "Plan", records: "Records") -> list[dict[str, Any]]:
     """How many cells of each metric bear each flag (``saturated``, ``degenerate``, ``not_converged``)."""
     counts: Counter[tuple[str, str, str]] = Counter()
+    own = frozenset(plan.own)  # which are no cells of the study, though a sweep may score them
     for batch in plan.units.batches:
         for score, id in zip(batch.owed, batch.score_ids(0), strict=True):
+            if (score.source or batch.source, score.target or batch.target) in own:
+                continue
             for record in records.results.get(id, ())[:1]:
                 counts.update((score.level, score.metric, flag) for flag in json.loads(record["flags"]))
     slice_of = {"scenario": plan.sweep.name, "recipe": "all"}
@@ -83,10 +86,12 @@ def _flag_notes(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _undecided(tables: dict[str, Any]) -> list[str]:
-    """A note for each target on which there is nothing to rank."""
-    from tmbench.report.truths import primary, undecided
+    """A note for each target on which there is nothing to rank, where sources are ranked."""
+    from tmbench.report.truths import primary, ranks_sources, undecided
 
-    return [f"note: {line}" for line in undecided(primary(tables["truth"]))] if "truth" in tables else []
+    if "truth" not in tables or not ranks_sources(tables["reliability"]):
+        return []
+    return [f"note: {line}" for line in undecided(primary(tables["truth"]))]
 
 
 def _data_notes(tables: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from tmbench.metrics import Moments
 from tmbench.sources.maps import as_map
 from tmbench.sources.network import as_input, build, weights_of
 from tmbench.sources.segmentation.segmenter import segmenter
+from tmbench.targets import BadData
 from tmbench.targets.segmentation import SegmentationImages, at_size
 
 IGNORED = 255
@@ -182,6 +183,10 @@ def test_an_image_without_a_labelled_pixel_after_resizing_gives_no_row():
     data = SegmentationImages.of_arrays(images.classes, [images.image(i) for i in range(3)], labels)
     found = keep(build(source()), source(), target(), data, {"pixel/penultimate": "rows"})
     assert np.unique(found["image"]).tolist() == [0, 2]
+    for label in labels:
+        label[:] = IGNORED
+    with pytest.raises(BadData, match="of 3 images no labelled pixel is left at 32 × 32 pixels; raise image_size"):
+        keep(build(source()), source(), target(), data, {"pixel/penultimate": "rows"})
 
 
 def test_moments_are_those_of_the_rows():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tmbench.metrics import FeatureSet, Moments, evaluate, find_metric
+from tmbench.metrics import FeatureSet, Moments, evaluate, find_metric, score
 from tmbench.metrics.feature_set import class_moments, moments
 
 CALLS = [
@@ -130,3 +130,11 @@ def test_fourth_moments_of_a_subset(far):
     expected = float(np.sum(np.sum((own - own.mean(axis=0)) ** 2, axis=1) ** 2))
     assert part.fourth_moment == pytest.approx(expected, rel=1e-10)
     assert part.statistics.centred_norm2 == pytest.approx(float(np.sum((own - own.mean(axis=0)) ** 2)), rel=1e-10)
+
+
+def test_saturated_hscores_are_equal():
+    """At the end of its range nothing that rounding leaves may rank sources."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 5)
+    found = [float(score("hscore", generator.normal(size=(15, 40)) * scale, labels)) for scale in (1e-3, 1.0, 1e4)]
+    assert found == [2.0, 2.0, 2.0]

@@ -112,7 +112,22 @@ def test_the_terminal_has_a_table_for_each(study, capsys):
     print_summary(study[1], BOTH, RESAMPLING)
     out = capsys.readouterr().out
     assert out.index(f"{RANDOM} · recipe head") < out.index(f"{HALF} · recipe head")
-    assert "range over queries (3: too few for an interval)" in " ".join(out.split())
+    assert "range over queries (of 3 families: too few for an interval)" in " ".join(out.split())
+
+
+def test_queries_of_one_family_are_so_counted(target_cells, capsys):
+    print_summary(study_of(target_cells(sources=2, sets=("cars",), members=5))[1], BOTH, RESAMPLING)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "range over queries (of 1 family: too few for an interval)" in said
+
+
+def test_the_best_baseline_is_held_against_the_metrics(study):
+    random, half = findings(study[1], BOTH, RESAMPLING)
+    reached = study[1]["means"].query("scenario == @RANDOM and measure == 'weighted_tau'").set_index("metric")["mean"]
+    assert reached["minus_log_classes"] > max(reached["gbc"], reached["logme"])
+    number = f"{reached['minus_log_classes']:.2f}"
+    assert f"minus_log_classes, a baseline, reaches {number}: better than 2 of 2 metrics." in random.details
+    assert any(", a baseline, reaches 0.00: better than" in text for text in half.details)
 
 
 def test_long_rows_of_panels_are_left_to_the_table(target_cells):

@@ -9,8 +9,8 @@ import pytest
 from tmbench.report.captions import captions
 from tmbench.report.figures import Figures
 from tmbench.report.page import render_page
-from tmbench.report.truth_figures import _by_option, truth_figures
-from tmbench.report.truths import primary, truth_counts, truth_findings, truth_table, undecided
+from tmbench.report.truth_figures import _by_option, _source_panel, truth_figures
+from tmbench.report.truths import primary, ranks_sources, truth_counts, truth_findings, truth_table, undecided
 from tmbench.report.write import write_report
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.truths import Runs
@@ -65,6 +65,35 @@ def test_who_ties_is_not_called_the_best():
     )
 
 
+def test_the_best_of_many_targets_are_counted():
+    table = truth_table([runs(s, 0.3 + n % 2 * (s == "b"), target=f"t{n}") for n in range(40) for s in "ab"]
+                        + [runs(s, 0.3 + (s == "a"), target=f"more{n}") for n in range(3) for s in "ab"])  # fmt: skip
+    (finding,) = truth_findings(table)
+    best = finding.details[-1].partition(" All sources")[0]
+    assert best.startswith("Best: b on t1 (1.300), t3 (1.300), ")
+    assert best.count("(1.300)") == 5 + 3
+    assert best.endswith("and 15 more; a on more0 (1.300), more1 (1.300), more2 (1.300).")
+    table = truth_table([runs(s, 0.3 + (s == f"s{n}"), target=f"t{n}") for n in range(12)
+                         for s in (f"s{m}" for m in range(12))])  # fmt: skip
+    (finding,) = truth_findings(table)
+    assert finding.details[-1].endswith("; s9 on t9 (1.300); others on 2 more.")
+
+
+def test_where_targets_are_ranked_no_source_is_the_best(every):
+    table = truth_table(every)
+    (finding,) = truth_findings(table, ranked=False)
+    assert finding.headline == "3 sources on 2 targets, which the metrics rank."
+    assert finding.details[0] == "supervised reaches 0.400 on noise to 0.410 on clear."
+    assert not any("differ" in text or "Best" in text for text in finding.details)
+
+
+def test_whether_sources_are_ranked(study):
+    reliability = study[2]["reliability"]
+    assert ranks_sources(reliability)
+    assert not ranks_sources(reliability.assign(direction="target_selection"))
+    assert ranks_sources(reliability[:0])
+
+
 def test_one_seed_claims_nothing(every):
     table = truth_table([replace(one, values=one.values[:1]) for one in every])
     (finding,) = truth_findings(table)
@@ -112,6 +141,19 @@ def test_one_figure_a_recipe(every):
     assert [one.name for one in both] == ["truth_full", "truth_head"]
 
 
+@pytest.mark.parametrize("initialisation", ["random", "mae"])
+def test_the_legend_has_random_starts_where_there_are_any(initialisation):
+    from matplotlib.figure import Figure
+
+    some = [runs("a", 0.3, 0.4), runs("b", 0.1, 0.2, target="other", initialisation=initialisation)]
+    (figure,) = truth_figures(some)
+    random = initialisation == "random"
+    assert ("random starts in grey" in figure.caption) == random
+    panel = Figure().subplots()
+    _source_panel(panel, some[:1], ["a"], "seed", random)
+    assert ("random start" in panel.get_legend_handles_labels()[1]) == random
+
+
 def test_schedules_make_lines_over_epochs(every):
     longer = [replace(one, recipe="long", schedule=20.0) for one in every]
     assert [one.name for one in truth_figures([*every, *longer])] == ["truth_full", "truth_long", "truth_epochs"]
@@ -156,3 +198,14 @@ def test_the_page_of_a_study_with_metrics_has_the_truths_too(every, study, measu
     page = render_page("x", scenes, measures, Resampling(0), tables, texts, Figures(), {}, "")
     assert "differ beyond the spread of seeds on 1 of 2 targets" in page
     assert 'href="#short"' in page
+
+
+def test_the_page_of_target_selection_calls_no_source_the_best(every, target_cells):
+    from tmbench.report.truths import reliability_table
+    from tmbench.reporting import _undecided
+
+    tables = {"truth": truth_table(every), "reliability": reliability_table([target_cells()])}
+    assert _undecided(tables) == []
+    page = render_page("x", (), {}, Resampling(0), tables, dict.fromkeys(tables, ""), Figures(), {}, "")
+    assert "which the metrics rank" in page
+    assert "whatever ranks them there ranks luck" not in page

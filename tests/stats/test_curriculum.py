@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tmbench.stats.arborescence import spanning_arborescence
-from tmbench.stats.covering import NOTHING, best_within, cheapest
+from tmbench.stats.covering import NOTHING, best_covers, best_within, cheapest
 from tmbench.stats.curriculum import compared, curriculum, normalised, parents_in, ranged, worth
 
 
@@ -162,6 +162,19 @@ def test_pairs_pay_for_each_task_once():
     assert cheapest(values, members, 1.0).cost == 3
 
 
+def test_nothing_is_learned_that_serves_no_better():
+    """The pair serves both tasks as well as what was learned for each; a third task that serves its own adds to it."""
+    values = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.3], [0.1, 0.1, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 0.5]])
+    members = [(0,), (1,), (2,), (3, 4), (3,)]
+    for budget in (2, 3, 5):
+        found = best_within(values, members, budget)
+        assert (found.mean, found.cost) == (1.0, 2)
+    assert best_within(values, members, 1).members == (3,)
+    assert best_within(np.zeros((2, 2)), [(0,), (1,)], 2).members == ()
+    alike = np.ones((4, 3))
+    assert len({cover.members for cover in best_covers(alike, [(0,), (1,), (2,), (0, 1)], [1, 2, 3]).values()}) == 1
+
+
 def test_a_share_of_nothing_is_refused():
     with pytest.raises(ValueError, match="above 0"):
         cheapest(np.array([[1.0, -1.0]]), [(0,)], 0.9)
@@ -188,6 +201,18 @@ def test_scales_of_targets_do_not_matter():
     assert one.by_seed == pytest.approx(other.by_seed)
     assert np.allclose(one.orders, other.orders)
     assert np.isnan(ranged(np.array([[1.0], [1.0]]))).all()
+
+
+def test_without_truths_from_scratch_chance_is_of_what_has_truths():
+    """Three tasks with scores from scratch and no truths there: draws in which all begin so say nothing."""
+    truth, values = drawn(3, 2, scratch=False), drawn(3, 2)
+    found = compared(curriculum(values), values, truth[..., None], np.random.default_rng(0))
+    assert 0 < len(found.parents) < 1000
+    assert not np.isnan([*found.parents, found.z(found.parents)]).any()
+    nothing = np.where(np.arange(3) == 0, truth, np.nan)[..., None] * np.array([1.0])
+    nothing[1:] = np.nan
+    empty = compared(curriculum(values), values, nothing, np.random.default_rng(0))
+    assert np.isnan([empty.value, empty.z(empty.parents), empty.percentile(empty.orders)]).all()
 
 
 def test_a_curriculum_against_chance():

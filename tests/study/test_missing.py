@@ -161,3 +161,17 @@ def test_what_only_later_stages_of_a_tuning_read_is_asked_for_at_once(words, tmp
     assert "warning: tiny_file: the weights" in capsys.readouterr().out
     assert main(["run", *tuned]) == 1
     assert "Nothing was started." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tiny_random+tiny_file", "tiny_started@stages.0", "tiny_random+tiny_started"])
+def test_files_of_sources_that_are_cut_or_joined_are_missed_too(words, name, tmp_path, capsys):
+    started = """
+        defaults: [tiny_shapes@_here_, _self_]
+        weights: {start: {kind: file, file: small.safetensors, layout: timm}}
+        """
+    (tmp_path / "conf/source/tiny_started.yaml").write_text(dedent(started))
+    words = [word for word in words if not word.startswith("source=")]
+    assert main(["run", *words, f"source=['{name}',tiny_random]"]) == 1
+    said = capsys.readouterr().err
+    assert "small.safetensors are missing" in said
+    assert "Nothing was started." in said

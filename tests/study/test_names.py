@@ -152,6 +152,15 @@ def test_exclude_takes_an_option_for_all_of_its_targets(tmp_path):
     assert {name.partition(".")[0] for _, name in left.cells} == {"digits_random_subsets"}
 
 
+def test_exclude_takes_a_single_target_of_many(tmp_path):
+    text = (shipped("sweeps") / "demo_targets.yaml").read_text()
+    path = tmp_path / "some.yaml"
+    path.write_text(text + "exclude:\n  - {target: digits_half_subsets.003}\n")
+    left = planned_from(f"sweep={path}", "target=digits_half_subsets", "source=small_resnet_letters")
+    assert len(left.cells) == 11
+    assert "digits_half_subsets.003" not in {name for _, name in left.cells}
+
+
 def test_a_truth_that_no_task_records_is_refused(tmp_path):
     path = tmp_path / "some.yaml"
     path.write_text((shipped("sweeps") / "demo.yaml").read_text() + "truth: miou\n")
@@ -174,3 +183,108 @@ def test_a_sources_own_target_is_scored_when_asked_for(tmp_path):
     assert not cells.eligible[at]
     assert cells.state[0, 0][at] == INAPPLICABLE
     assert with_own.state[0, 0][at] != INAPPLICABLE
+
+
+def test_an_own_target_that_exclude_leaves_out_costs_nothing(tmp_path):
+    path = tmp_path / "some.yaml"
+    rule = "exclude:\n  - {source: small_resnet_letters}\n"
+    path.write_text((shipped("sweeps") / "demo.yaml").read_text() + "own: scored\n" + rule)
+    words = ["target=[letters,digits]", "source=[small_resnet_letters,small_resnet_shapes,small_resnet_random]"]
+    found = planned_from(f"sweep={path}", "pool=all", "metric=[hscore]", *words)
+    assert "small_resnet_letters" not in {unit.source for unit in found.units}
+
+
+def test_a_joined_source_is_read_at_its_end_wherever_its_first_part_is_cut():
+    joined = f"{CUT}+small_resnet_shapes"
+    found = plan(f"source=['{joined}','{CUT}']", "target=[digits]", "pool=all")
+    layers = {unit.source: set(unit.config["layers"]) for unit in by_stage(found, "features")}
+    assert layers == {joined: {"penultimate"}, CUT: {"stages.1"}}
+
+
+def test_moments_of_each_class_are_kept_for_class_subsets(subsets):
+    words = ["source=[small_resnet_random]", "pool=all", "recipe=head", "metric=[hscore]", "store.features=moments"]
+    found = planned_from("sweep=demo_targets", *words, "target=[digits_random_subsets]")
+    (unit,) = by_stage(found, "features")
+    assert unit.config["layers"] == {"penultimate": "class_moments"}
+    assert {score.config["reads"] for score in unit.scores} == {"class_moments"}
+
+
+def test_sources_joined_in_another_order_are_twins():
+    with pytest.raises(ConfigError, match=r"is the same as source"):
+        plan(f"source=['{WHOLE}+small_resnet_random','small_resnet_random+{WHOLE}']")
+
+
+def with_files(tmp_path, *words, **texts):
+    """The plan with source files of one's own."""
+    (tmp_path / "source").mkdir()
+    for name, text in texts.items():
+        (tmp_path / f"source/{name}.yaml").write_text(text)
+    words = ["sweep=demo", "metric=[hscore]", "pool=all", *words]
+    return planned(parse(words), OptionFolders([tmp_path]))[0]
+
+
+def test_a_joined_source_needs_what_its_parts_need(tmp_path):
+    large = "defaults: [small_resnet_random@_here_, _self_]\nweights: {seed: 1}\nresources: {memory_gb: 50}\n"
+    joined = f"small_resnet_random+{WHOLE}"
+    found = with_files(tmp_path, f"source=['small_resnet_random+large','{joined}']", large=large)
+    assert found.options.source["small_resnet_random+large"].resources.memory_gb == 50
+    assert found.options.source["small_resnet_random+large"].initialised_by == "random"
+    assert found.options.source[joined].initialised_by != "random"
+    cells, _ = collect(found, Records())
+    assert cells.random_start.tolist() == [True, False]
+
+
+def test_a_source_file_names_no_others(tmp_path):
+    other = "{architecture: {function: 'm:f'}, input: {size: 32}, weights: {kind: random}}"
+    mine = f"defaults: [{WHOLE}@_here_, _self_]\nbeside: {{x: {other}}}\n"
+    with pytest.raises(ConfigError, match=r"mine\.yaml: an option file names no other sources"):
+        with_files(tmp_path, "source=[mine,small_resnet_random]", mine=mine)
+
+
+def test_a_source_is_not_pretrained_on_an_option_that_stands_for_many_targets(tmp_path):
+    mine = f"defaults: [{WHOLE}@_here_, _self_]\nweights: {{target: {{subset: {{rule: half, count: 3}}}}}}\n"
+    with pytest.raises(ConfigError, match=r"Say which: weights\.target\.subset\.number"):
+        with_files(tmp_path, "source=[mine,small_resnet_random]", mine=mine)
+
+
+def test_a_module_with_a_number_is_not_of_the_one_above():
+    assert not is_among("a@layer4.0", ["a@layer4"])
+    assert not is_among("a@layer4.100", ["a@layer4"])
+    assert not is_among("oxford.17", ["oxford"])
+
+
+@pytest.mark.parametrize("measure", ["pck", "negative_mse/beak.x"])
+def test_a_truth_that_a_regression_does_not_record_is_refused(tmp_path, measure):
+    text = (shipped("sweeps") / "demo_regression.yaml").read_text()
+    path = tmp_path / "some.yaml"
+    path.write_text(f"{text}truth: {measure}\n")
+    words = [f"sweep={path}", "target=[dsprites]", "level=penultimate", "metric=[linmse1]", "pool=all"]
+    with pytest.raises(ConfigError, match=r"no measure of truths is named"):
+        planned_from(*words)
+
+
+def test_levels_that_read_the_same_on_all_targets_are_twins(tmp_path):
+    (tmp_path / "level").mkdir()
+    (tmp_path / "level/suited.yaml").write_text("title: what suits\nreading: task\nlayer: penultimate\n")
+    with pytest.raises(ConfigError, match=r"level 'suited' is the same as level 'penultimate'"):
+        with_files(tmp_path, f"source=[{WHOLE},small_resnet_random]", "level=[penultimate,suited]")
+
+
+def test_the_truth_that_ranks_may_be_said_on_the_command_line():
+    words = ["sweep=demo_targets", "target=digits_half_subsets", "source=small_resnet_letters"]
+    raw, beyond = planned_from(*words), planned_from(*words, "truth=accuracy_over_chance")
+    assert list(raw.units.all_ids()) == list(beyond.units.all_ids())
+    assert collect(beyond, Records())[0].truth_measure == "accuracy_over_chance"
+    assert raw.setups.at(0).id != beyond.setups.at(0).id
+
+
+def test_a_cut_without_a_module_is_refused():
+    with pytest.raises(ConfigError, match=r"say after which module small_resnet_letters ends"):
+        plan("source=['small_resnet_letters@',small_resnet_random]")
+
+
+def test_a_recipe_is_named_without_its_task():
+    with pytest.raises(ConfigError, match=r"recipe=head\."):
+        plan("recipe=classification/head")
+    with pytest.raises(ConfigError, match=r"no recipe for classification is named 'mask_rcnn_vitdet'.*full"):
+        plan("recipe=mask_rcnn_vitdet")

@@ -33,7 +33,7 @@ class Recorded:
 def plan(task="regression", truth="", ids=("a0", "a1"), recipe=RECIPE):
     """One source on one target."""
     batch = SimpleNamespace(stage="truth", recipe="head", source="s", target="t", ids=ids)
-    source = SimpleNamespace(initialised_by="", family="f", size=0, layer="")
+    source = SimpleNamespace(initialised_by="", family="f", size=0, cut_at="")
     options = SimpleNamespace(
         source={"s": source}, target={"t": SimpleNamespace(task=task)}, recipe={(task, "head"): recipe}
     )
@@ -90,7 +90,7 @@ def test_sentences_of_what_was_left_out():
     details = {"problems": {"train": ["a.png: torn."]}, "hidden": {"train": 3, "test": 1}}
     table = DataFrame(dropped_rows(plan(), Recorded(VALUES, {"a1": details})))
     broken, hidden = dropped_sentences(table)
-    assert broken.startswith("t: 1 annotation or image was left out as broken (train 1), such as: a.png: torn;")
+    assert broken.startswith("t: 1 fault in the data was passed over (train 1), such as: a.png: torn;")
     assert hidden == "t: 4 images were left out because a point that is predicted is hidden (train 3, test 1)."
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from detection_files import annotation, picture, rectangle, write
@@ -64,6 +66,25 @@ def test_broken_panoptic_files(tmp_path):
     assert "there is no mask" in text
     with pytest.raises(BadData, match=r"0\.png is the only image"):
         load(panoptic(tmp_path, broken="drop"), "train")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "text", "left"),
+    [
+        ("images", {"file_name": "0.png"}, r"the images 0 and 1 are one file, .*0\.png", 3),
+        ("images", {"id": 0}, r"image 0 \(.*1\.png\) has no annotation, or another has its id", 3),
+        ("annotations", {"image_id": 0}, "image 0 has two annotations", 3),
+        ("annotations", {"image_id": [1]}, "entry 1 of 'annotations' has no 'image_id'", 3),
+    ],
+)
+def test_panoptic_images_that_stand_twice(tmp_path, part, changes, text, left):
+    panoptic_set(tmp_path, [IDS] * 4, [PARTS] * 4, CATEGORIES)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content[part][1].update(changes)
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    with pytest.raises(BadData, match=text):
+        load(panoptic(tmp_path), "train")
+    assert len(load(panoptic(tmp_path, broken="drop"), "train")) == left
 
 
 def test_panoptic_files_cannot_lead_out_of_the_folder(tmp_path):

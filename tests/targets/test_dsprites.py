@@ -4,6 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tmbench.errors import ConfigError
 from tmbench.study.compose import OptionFolders, describe_options
 from tmbench.targets import BadData, dsprites, load
 from tmbench.targets.dsprites import FILE
@@ -125,6 +126,20 @@ def test_files_that_are_not_dsprites(tmp_path):
         archive.writestr("imgs.npy", b"")
     with pytest.raises(BadData, match=r"latents_values\.npy"):
         load(target(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"pool": -5}, "pool is a number of images, or null for all, not -5"),
+        ({"pool": 0}, "pool is a number of images, or null for all, not 0"),
+        ({"validation_share": 0.6, "test_share": 0.6}, "leave some of the train images"),
+    ],
+)
+def test_pools_and_shares_that_make_no_sense(tmp_path, parameters, text):
+    written(tmp_path)
+    with pytest.raises(ConfigError, match=text):
+        load(target(tmp_path, parameters=parameters), "train")
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def edit(path, old, new):
         ),
         ("images.txt", "3 002.Bird kind/bird_3.png", "3 /etc/secret.png", "image 3: the file '/etc/secret.png' is not"),
         ("images.txt", "bird_3.png", "gone.png", r"image 3: there is no image .*gone\.png"),
+        ("images.txt", "3 002.Bird kind/bird_3.png", "3 001.Bird kind/bird_2.png", "image 3: it is image 2, too"),
         ("bounding_boxes.txt", "3 4.0 2.0 20.0 30.0\n", "", "image 3: there is no line of it in bounding_boxes"),
         ("bounding_boxes.txt", "3 4.0 2.0 20.0 30.0", "3 4.0 2.0 0.0 30.0", "image 3: the box at .* is no box"),
         ("bounding_boxes.txt", "3 4.0 2.0 20.0 30.0", "3 400 2.0 9.0 30.0", "image 3: the box at .* lies outside"),
@@ -207,6 +208,8 @@ def test_monkeys_are_read_with_their_landmarks(tmp_path):
         ({"bbox": [1, 2, 3]}, "entry 2 of 'data': "),
         ({"file": "../val/val_0.jpg"}, "the file '../val/val_0.jpg' is not in"),
         ({"file": "gone.jpg"}, "there is no image .*gone.jpg"),
+        ({"file": "train_1.jpg"}, r"entry 2 of 'data': entry 1 is of train_1\.jpg, too"),
+        ({"landmarks": ["left"] * 34}, "entry 2 of 'data': it cannot be read .*'left'.*"),
     ],
 )
 def test_what_is_wrong_with_one_monkey_is_refused_or_dropped(tmp_path, changes, text):
@@ -227,8 +230,27 @@ def test_occluded_landmarks_outside_the_image_are_hidden_not_broken(tmp_path):
     assert (len(data), data.hidden, data.problems) == (11, 1, ())
 
 
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"occluded": "hidden"}, "occluded is count or hide, not 'hidden'"),
+        ({"margin": -0.6}, "margin is a share of 0 or more of the box"),
+        ({"validation_share": -0.2}, "must be 0 or more and leave some"),
+    ],
+)
+def test_words_and_shares_that_make_no_sense(tmp_path, parameters, text):
+    monkey = monkey_target(monkeys(tmp_path / "monkeys"), parameters=parameters)
+    person = people_target(people(tmp_path / "coco", everyone()), parameters=parameters)
+    for target in (monkey, person):
+        with pytest.raises(ConfigError, match=text):
+            load(target, "train")
+
+
 def test_monkeys_of_another_form(tmp_path):
     folder = monkeys(tmp_path / "monkeys")
+    (folder / "train_annotation.json").write_text("[" * 100_000)
+    with pytest.raises(BadData, match="is not JSON"):
+        load(monkey_target(folder), "train")
     (folder / "train_annotation.json").write_text("[1")
     with pytest.raises(BadData, match="is not JSON"):
         load(monkey_target(folder), "train")
@@ -346,6 +368,24 @@ def test_what_is_wrong_with_one_person_is_refused_or_dropped(tmp_path, changes, 
     assert (len(data), len(data.problems)) == (left, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"id": [3]}, "entry 2 of 'images' has no 'id'"),
+        ({"id": 2}, "two images have the id 2"),
+        ({"file_name": "train_2.png"}, r"the images 2 and 3 are one file, train_2\.png"),
+    ],
+)
+def test_images_that_stand_twice_or_without_id(tmp_path, changes, text):
+    folder = people(tmp_path / "coco", everyone())
+    content = json.loads((folder / "train.json").read_text())
+    content["images"][2].update(changes)
+    (folder / "train.json").write_text(json.dumps(content))
+    with pytest.raises(BadData, match=text):
+        load(people_target(folder), "train")
+    assert len(load(people_target(folder, broken="drop"), "train")) == 18
+
+
 def test_coco_files_that_are_none_of_keypoints(tmp_path):
     folder = people(tmp_path / "coco", everyone())
     with pytest.raises(ConfigError, match=r"no category is named 'persons'.*'person'"):
@@ -419,6 +459,9 @@ def test_other_numbers_and_columns(tmp_path):
         ("3.png,left,2", "line 5 has 'left' in the column eye.x"),
         ("3.png,inf,2", "line 5: eye is infinite"),
         ("2.png,1,2", "line 5: the image 2.png stands a second time"),
+        ("./2.png,1,2", "line 5: the image 2.png stands a second time"),
+        ("3.png,1_0,2", "line 5 has '1_0' in the column eye.x"),
+        (f"{'x' * 2000}.png,1,2", "line 5: .*x.png is not an image that can be read"),
     ],
 )
 def test_what_is_wrong_with_one_line_is_refused_or_dropped(tmp_path, line, text):
@@ -440,6 +483,22 @@ def test_tables_of_another_form(tmp_path):
     listed(tmp_path, "image\n")
     with pytest.raises(BadData, match="has no column beside 'image'"):
         load(table_target(tmp_path, numbers=["a"]), "train")
+    listed(tmp_path, f"image,a\n{'x' * 200_000},1\n")
+    with pytest.raises(BadData, match="is no CSV file that can be read"):
+        load(table_target(tmp_path, numbers=["a"]), "train")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"unit": "shares"}, "unit is pixels or relative, not 'shares'"),
+        ({"columns": "eye"}, r"columns is a list of names: write \[eye\]"),
+    ],
+)
+def test_words_that_tables_do_not_know(tmp_path, parameters, text):
+    listed(tmp_path, lines("image,eye.x,eye.y", lambda i: f"{i}.png,0.{i},0.5"))
+    with pytest.raises(ConfigError, match=text):
+        load(table_target(tmp_path, parameters, points=["eye"]), "train")
 
 
 def test_splits_of_tables_share_no_image(tmp_path):

@@ -186,6 +186,51 @@ def test_shares_of_train_are_drawn_and_do_not_overlap(tmp_path):
         load(folder_target(tmp_path), "validation")
 
 
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        ({"validation_share": 0.1}, "validation_share=0.1 leaves no train image, for there is 1 in all"),
+        (
+            {"validation_share": 0.9, "test_share": 0.05},
+            "test_share=0.05 and validation_share=0.9 leave no train",
+        ),
+    ],
+)
+def test_shares_that_leave_no_image_to_train_on_say_so(tmp_path, shares, says):
+    folder_set(tmp_path, [mask(0, 1, 2)] * len(shares))
+    with pytest.raises(BadData, match=says):
+        load(folder_target(tmp_path, parameters=shares), "train")
+
+
+def test_endings_that_differ_in_capitals_are_told(tmp_path):
+    folder_set(tmp_path, [mask(0, 1, 2)] * 4)
+    images = tmp_path / "images/train"
+    (images / "b.png").rename(images / "b.PNG")
+    with pytest.raises(BadData, match=r"b\.PNG does not end in '\.png'; rename it"):
+        load(folder_target(tmp_path), "train")
+    assert len(load(folder_target(tmp_path, broken="drop"), "train")) == 3
+    for name in "acd":
+        (images / f"{name}.png").rename(images / f"{name}.PNG")
+    with pytest.raises(BadData, match=r"ends in '\.png', but in '\.PNG'; set image_ending"):
+        load(folder_target(tmp_path), "train")
+
+
+def test_a_list_that_is_no_text(tmp_path):
+    folder_set(tmp_path, [mask(0, 1, 2)] * 3, split="")
+    (tmp_path / "train.txt").write_bytes("a\nb\nfünf\n".encode("latin-1"))
+    options = {"images": "images", "masks": "masks", "lists": {"train": "train.txt"}}
+    with pytest.raises(BadData, match=r"train\.txt is no text in UTF-8"):
+        load(folder_target(tmp_path, parameters=options), "train")
+
+
+def test_names_that_no_file_can_have_are_missing_files(tmp_path):
+    folder_set(tmp_path, [mask(0, 1, 2)] * 3, split="")
+    (tmp_path / "train.txt").write_text(f"a\nb\n{'x' * 2000}\n")
+    options = {"images": "images", "masks": "masks", "lists": {"train": "train.txt"}}
+    data = load(folder_target(tmp_path, parameters=options, broken="drop"), "train")
+    assert (len(data), len(data.problems)) == (2, 1)
+
+
 def test_folders_that_are_not_there(tmp_path):
     folder_set(tmp_path, [mask(0, 1, 2)] * 2)
     with pytest.raises(BadData, match=r"there is no folder .*images/validation"):
@@ -207,6 +252,11 @@ def test_folders_that_are_not_there(tmp_path):
         ({"ids": [1, 2, 70000]}, "0 to 65535"),
         ({"colours": [[1, 2, 3], [1, 2], [4, 5, 6]]}, "not three numbers"),
         ({"colours": [[1, 2, 3], [1, 2, 300], [4, 5, 6]]}, "not three numbers"),
+        ({"ids": ["one", 2, 3]}, "ids: 'one' is no whole number, no list of them"),
+        ({"ids": [1, 2, [[3]]]}, r"ids: \[\[3\]\] is no whole number"),
+        ({"ignored": "void"}, "ignored: 'void' is no whole number, no list of them or 'others'"),
+        ({"colours": [1, 2, 3]}, "colours: 1 is not three numbers"),
+        ({"validation_share": "a lot"}, "validation_share and test_share must be 0 or more"),
         ({"ids": [1, 2, 3], "colours": [[1, 2, 3]] * 3}, "ids or colours, not both"),
     ],
 )

@@ -112,6 +112,25 @@ def test_the_seed_draws_others(given):
     assert chosen[0] == chosen[1] != chosen[2]
 
 
+def test_drawings_that_are_all_the_same_are_refused(given):
+    with pytest.raises(ValueError, match=r"draws: say by sizes\.train how many images each takes"):
+        given(points(), draws={"count": 3})
+    (first, *_) = given(points(count=20), sizes={"train": 20}, draws={"count": 3}).members().values()
+    with pytest.raises(BadData, match=r"sizes\.train=20 are all images that there are.*Lower it, or leave out draws"):
+        load(first, "train")
+    (only,) = given(points(count=20), sizes={"train": 20}, draws={"count": 1}).members().values()
+    assert len(load(only, "train")) == 20
+
+
+def test_numbers_whose_squares_are_not_finite_are_broken(given):
+    images, values = arrays()
+    values[4, 1] = 1e200
+    data = RegressionImages.of_arrays(OUTPUTS, images, values, is_points=False)
+    with pytest.raises(BadData, match=r"image 4: .* is 1e\+200, too large"):
+        load(given(data, numbers=OUTPUTS), "train")
+    assert len(load(given(data, numbers=OUTPUTS, broken="drop"), "train")) == 19
+
+
 @pytest.mark.parametrize(
     ("place", "value", "text"),
     [((4, 1), np.inf, r"image 4: beak\.y is infinite"), ((4, 2), 1.2, "image 4: tail lies outside the image, at 1.2")],

@@ -15,7 +15,10 @@ from tmbench.metrics.registry import READS
 
 
 class Samples:
-    """The samples of one pass, made when first asked for."""
+    """The samples of one pass, made when first asked for.
+
+    Those of one place are held at a time: the scores of a place are to be asked for together.
+    """
 
     def __init__(self, unit: Unit, artifact: Artifact) -> None:
         """Take the pass as stored, and the unit that did it."""
@@ -24,6 +27,7 @@ class Samples:
         self._whole: dict[str, FeatureSet] = {}
         self._parts: dict[str, FeatureSet] = {}
         self._classes: list[int] = []
+        self._in_hand = ""
 
     def of(self, config: dict[str, Any]) -> FeatureSet:
         """The sample that a score reads.
@@ -38,7 +42,9 @@ class Samples:
         classes = part.get("classes")
         rest = {name: value for name, value in part.items() if name != "classes"}
         by_moments = classes is not None and config["reads"] != READS[-1]
-        slot = canonical([place, rows, rest, by_moments])
+        if (in_hand := canonical([place, rest])) != self._in_hand:
+            self._whole, self._parts, self._classes, self._in_hand = {}, {}, [], in_hand
+        slot = canonical([rows, by_moments])
         if slot not in self._whole:
             whole = self._read(place, rows, rest)
             self._whole[slot] = class_moments(whole) if by_moments else whole
@@ -56,7 +62,7 @@ class Samples:
         held = sample(unit.config["target"]["task"], artifact.arrays, place, rows, part)
         moments = moments_of(artifact, place)
         if place and held["features"] is None and not moments:
-            raise ConfigError(f"{unit.source} has {_what(place)}. Leave that level or that source out of the sweep.")
+            raise ConfigError(f"the network has {_what(place)}. Leave that level or that source out of the sweep.")
         if moments:
             held = held | dict.fromkeys(("features", "labels", "targets"))
         source = artifact.facts | own_data(artifact, place) | held.pop("source", {})

@@ -77,7 +77,8 @@ def _features(unit: Unit, bench: Workbench) -> Rows:
     kept = {f"kept at {layer}": reads for layer, reads in Content.held_by(stored).layers.items()}
     done = _done(unit, "", None, {"samples": len(stored.arrays["labels"]), **stored.facts, **kept})
     samples = Samples(unit, stored)  # which the metrics share, with all that one of them has computed
-    return [done, *(_score(unit, score, samples, bench) for score in owed.values())]
+    by_place = sorted(owed.values(), key=lambda score: str(score.config["layer"]))
+    return [done, *(_score(unit, score, samples, bench) for score in by_place)]
 
 
 def _stored_pass(unit: Unit, bench: Workbench) -> Artifact | None:

@@ -17,6 +17,7 @@ from tmbench.sources.options import Source
 from tmbench.sources.resizing import at_size
 from tmbench.sources.segmentation.segmenter import Segmenter
 from tmbench.targets import segmentation as images
+from tmbench.targets.bad_data import BadData
 from tmbench.targets.options import SegmentationTarget
 from tmbench.targets.segmentation import SegmentationImages, load
 
@@ -59,9 +60,16 @@ def keep(
 
     Raises:
         ConfigError: for a layer that the network does not have, or a size that it cannot take.
-        BadData: for an image that does not decode.
+        BadData: for an image that does not decode, and where no pixel is left to be read.
     """
-    return kept(batches(network, source, target, data, places), places, len(data.classes))
+    found = kept(batches(network, source, target, data, places), places, len(data.classes))
+    if len(found["labels"]) == 0:
+        side = target.image_size
+        raise BadData(
+            f"of {len(data)} images no labelled pixel is left at {side} × {side} pixels; raise image_size in the "
+            "target's option file."
+        )
+    return found
 
 
 def has_place(network: nn.Module, place: str) -> bool:

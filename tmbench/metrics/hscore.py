@@ -21,6 +21,7 @@ def _range(n: int, d: int, classes: int, *, variant: str = "exact", **_: Any) ->
     range=_range,
     reads="moments",
     invariances=("affine",),
+    version=2,
 )
 def hscore(sample: FeatureSet, *, variant: Literal["exact", "elementwise", "comparable"] = "exact") -> Score:
     """tr(cov(X)⁺ cov(E[X|y])), the sum of the squared canonical correlations of features and classes.
@@ -50,8 +51,10 @@ def hscore(sample: FeatureSet, *, variant: Literal["exact", "elementwise", "comp
         return Score(_elementwise(sample))
     shares = sample.class_loadings / np.sqrt(sample.class_counts)[:, None]  # (C, r)
     highest = min(basis.rank, sample.class_count - 1)
-    value = min(float(np.sum(shares**2)), highest)  # rounding may carry it over the end
+    value = float(np.sum(shares**2))
     saturated = highest > 0 and value >= highest * (1 - 1e-9)
+    if saturated:
+        value = float(highest)  # what rounding leaves of it, or adds, must not rank sources
     if variant == "comparable":
         value /= max(sample.class_count - 1, 1)
     return Score(value, flags=("saturated",) if saturated else ())

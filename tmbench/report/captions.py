@@ -53,8 +53,8 @@ ABOUT = {
     "counts": "What was counted, and what was done with it.",
     "cells": "The cells: for each target and source the truth by recipe, its deviation over seeds, and the scores.",
     "truth_outputs": "What each source reaches on each class or output of a target: mean and deviation over seeds.",
-    "dropped": "What was left out of a target, by split: annotations and images that 'broken: drop' left out, a "
-    "sentence each, and how many images do not show what is predicted (hidden).",
+    "dropped": "What was left out of a target or passed over in its data, by split: the faults that 'broken: drop' "
+    "passed over, a sentence each, and how many images do not show what is predicted (hidden).",
     "flags": "On how many cells a metric raised each flag.",
 }
 
@@ -240,5 +240,14 @@ def _families(scenes: Sequence[Scene], table: DataFrame, pools: bool) -> str:
 
 def independent_queries(counts: DataFrame, scenario: str) -> int:
     """How many independent queries a scenario has, as the table ``counts`` says."""
-    chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == INDEPENDENT)]
+    return _counted(counts, scenario, INDEPENDENT)
+
+
+def all_queries(counts: DataFrame, scenario: str) -> int:
+    """How many queries a scenario has, those of one family each counted."""
+    return _counted(counts, scenario, "queries")
+
+
+def _counted(counts: DataFrame, scenario: str, what: str) -> int:
+    chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == what)]
     return int(chosen["count"].max()) if len(chosen) else 0

@@ -85,7 +85,7 @@ TITLES = {
     "rank_entropy": "Rank entropy",
     "counts": "What was counted",
     "cells": "The cell matrix",
-    "dropped": "Left out: broken, or hidden",
+    "dropped": "Passed over as broken, left out as hidden",
     "tuning": "Tuning: what was tried, and what was chosen on validation",
     "flags": "Flags: cells on which a score says little",
 }

@@ -69,8 +69,8 @@ def _comparison(one: Evaluation) -> dict[str, Any] | None:
             f"random_{name}": {
                 "number": len(values),
                 "all": name == "orders" and found.every_order,
-                "mean": _plain(values.mean()),
-                "sd": _plain(values.std()),
+                "mean": _plain(_mean(values)),
+                "sd": _plain(values.std() if values.size else math.nan),
                 "z": _plain(found.z(values)),
                 "share_beaten": _plain(found.percentile(values)),
             }
@@ -88,6 +88,10 @@ def _cover(transfer: Transfer, cover: Cover) -> dict[str, Any]:
             for target, source, value in zip(transfer.targets, cover.sources, cover.values, strict=True)
         },
     }
+
+
+def _mean(drawn: np.ndarray) -> float:
+    return float(drawn.mean()) if drawn.size else math.nan
 
 
 def _plain(value: float) -> float | None:
@@ -259,9 +263,10 @@ def chance_table(every: Sequence[Evaluation]) -> Table:
             continue
         name = f"{transfer.metric} {transfer.level} {transfer.recipe}" if several else transfer.metric
         cells = [brief(found.value), brief(found.spread)]
-        cells += [brief(found.orders.mean()), brief(found.z(found.orders))]
-        cells += [f"{100 * found.percentile(found.orders):.0f} %"]
-        cells += [brief(found.parents.mean()), brief(found.z(found.parents)), brief(found.best), brief(found.scratch)]
+        beaten = found.percentile(found.orders)
+        cells += [brief(_mean(found.orders)), brief(found.z(found.orders))]
+        cells += ["–" if math.isnan(beaten) else f"{100 * beaten:.0f} %"]
+        cells += [brief(_mean(found.parents)), brief(found.z(found.parents)), brief(found.best), brief(found.scratch)]
         table.add_row(shortened(name), *map(Text, cells))
     return table
 

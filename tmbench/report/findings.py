@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmbench.report.captions import independent_queries, interval_name, p_text
+from tmbench.report.captions import all_queries, independent_queries, interval_name, p_text
 from tmbench.report.comparable import partial_means
 from tmbench.report.contract import SPLIT, TIED, all_tie, plural, query_word
 from tmbench.report.frames import KEY, column, part_of, parts, rows
 from tmbench.report.markup import titled
 from tmbench.report.pooled import pooled_sentences
-from tmbench.stats.baselines import STATIC
+from tmbench.stats.baselines import RANDOM, STATIC
 from tmbench.stats.bootstrap import FEWEST_QUERIES, Resampling
 from tmbench.stats.cells import INAPPLICABLE, MISSING, Cells
 from tmbench.stats.measures import Measure
@@ -61,13 +61,14 @@ def findings(tables: dict[str, DataFrame], measures: Mapping[str, Measure], resa
         where = dict(zip(KEY, names, strict=True))
         here = {name: part_of(tables[name], where) for name in _READ}
         query = query_word(direction)
-        alone = independent_queries(tables["counts"], scenario) == _queries(tables["counts"], scenario)
+        alone = independent_queries(tables["counts"], scenario) == all_queries(tables["counts"], scenario)
         title = f"recipe {recipe}"
         title += f", level {level}" if wins["level"].nunique() > 1 else ""
         title = f"{scenario}: {title}" if wins["scenario"].nunique() > 1 else title
         queries = independent_queries(tables["counts"], scenario)
         details = [
             _against_static(here["means"], measures, query),
+            _against_baseline(here["means"], measures),
             *(capital(text) for text in pooled_sentences(here["pooled"], measures)),
             _stability(here["stability"]),
         ]
@@ -87,12 +88,6 @@ def capital(text: str) -> str:
 def tied_setups(counts: DataFrame) -> int:
     """How many setups of ``counts`` have no value because all candidates of their query reach the same truth."""
     return int(counts.loc[counts["what"] == TIED, "count"].sum())
-
-
-def _queries(counts: DataFrame, scenario: str) -> int:
-    """How many queries a scenario has, as the table ``counts`` says."""
-    chosen = counts[(counts["scenario"] == scenario) & (counts["what"] == "queries")]
-    return int(chosen["count"].max()) if len(chosen) else 0
 
 
 def _headline(wins: DataFrame, here: Mapping[str, DataFrame], query: str, queries: int, resampling: Resampling) -> str:
@@ -185,6 +180,27 @@ def _against_static(means: DataFrame, measures: Mapping[str, Measure], query: st
     text += f"{beaten} of {len(field)} metrics {better}" if beaten else "no metric does better"
     unlike = partial_means(counts, [*field, STATIC])
     return text + (", each on the setups that have a value." if unlike else ".")
+
+
+def _against_baseline(means: DataFrame, measures: Mapping[str, Measure]) -> str:
+    """The best baseline beside the static and the random ranking, such as the number of classes, and whom it beats."""
+    means = means[means["mean"].notna() & ~means["metric"].isin([STATIC, RANDOM])]
+    if means.empty:
+        return ""
+    measure = str(means["measure"].iloc[0])
+    sign = -1.0 if measure in measures and measures[measure].better == "lower" else 1.0
+    means = means[means["measure"] == measure]
+    baselines, field = (column(means[means["kind"] == kind], "mean", "metric") for kind in ("baseline", "metric"))
+    if not baselines or not field:
+        return ""
+    best = max(baselines, key=lambda name: sign * baselines[name])
+    beaten = sum(sign * value < sign * baselines[best] for value in field.values())
+    unlike = partial_means(column(means, "setups", "metric"), [*field, best])
+    return (
+        f"{best}, a baseline, reaches {_number(baselines[best])}: better than "
+        f"{f'{beaten} of {len(field)} metrics' if beaten else 'no metric'}"
+        f"{', each on the setups that have a value' if unlike else ''}."
+    )
 
 
 def _stability(table: DataFrame) -> str:

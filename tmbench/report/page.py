@@ -11,7 +11,7 @@ from tmbench.report.findings import Finding, capital, counts, doubtful_truths, f
 from tmbench.report.grids import MOST_SHORT, group_grids, short_grids, table_grid
 from tmbench.report.markup import lower_is_better
 from tmbench.report.pooled import pooled_sentences
-from tmbench.report.truths import dropped_sentences, truth_counts, truth_findings
+from tmbench.report.truths import dropped_sentences, ranks_sources, truth_counts, truth_findings
 from tmbench.stats.bootstrap import Resampling
 from tmbench.stats.measures import Measure
 
@@ -48,7 +48,7 @@ def render_page(
     )
     order = [*(name for name in TITLES if name in tables), *(name for name in tables if name not in TITLES)]
     lower, found = lower_is_better(measures), findings(tables, measures, resampling) if scenes else []
-    of_truth = truth_findings(tables["truth"]) if "truth" in tables else []
+    of_truth = truth_findings(tables["truth"], ranks_sources(tables["reliability"])) if "truth" in tables else []
     if not scenes and "pooled" in tables:
         of_truth += [Finding("pooled", capital(text), ()) for text in pooled_sentences(tables["pooled"], measures)]
     doubts = doubtful_truths(tables["reliability"])

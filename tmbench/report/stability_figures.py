@@ -90,7 +90,10 @@ def convergence_figure(table: DataFrame) -> Iterator[Figure]:
     panels[0].minorticks_off()
     panels[0].set_xlabel("setups drawn at random")
     panels[1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # half a query is none
-    panels[1].set_xlim(0.5, panels[1].dataLim.x1 + 0.5)
+    most = int(table.loc[table["unit"] == "queries", "count"].max()) if (table["unit"] == "queries").any() else 0
+    panels[1].set_xlim(0.5, max(most, 1) + 0.5)
+    if not most:
+        panels[1].text(1, 0.5, "too few independent queries", ha="center", va="center", color=FAINT)
     panels[1].set_xlabel("queries, against the remaining ones")
     panels[0].set_ylabel("names the winner")
     panels[0].set_ylim(-0.03, 1.03)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from tmbench.report.captions import independent_queries
+from tmbench.report.captions import all_queries, independent_queries
 from tmbench.report.comparable import MARK, compared
 from tmbench.report.contract import all_tie
 from tmbench.report.findings import tied_setups
@@ -26,6 +26,9 @@ MOST_TABLES = 8
 
 MOST_LETTERS = 22
 """So long a name fits before four measures in 80 columns; of a longer one the middle is left out."""
+
+MOST_HEADER = 12
+"""So many letters of a word above numbers stay in one line; a longer one is broken."""
 
 MOST_MEASURES = 4
 """So many measures fit beside the win rate in 80 columns."""
@@ -60,12 +63,19 @@ def print_summary(
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print ``table``; in a file or a pipe without the blanks that fill its lines."""
+    """Print ``table``, wider than the console rather than with a number cut; in a pipe without blanks at the ends."""
+    from rich.measure import measure_renderables
+
+    wide = console.options.update_width(1_000)
+    for numbers in (one for one in table.columns if one.justify == "right"):
+        header = measure_renderables(console, wide, [numbers.header]).minimum
+        cells = measure_renderables(console, wide, list(numbers.cells)).minimum if table.row_count else 0
+        numbers.min_width, numbers.overflow = max(min(header, MOST_HEADER), cells, numbers.min_width or 0), "fold"
     if console.is_terminal:
-        console.print(table)
+        console.print(table, crop=False)
         return
     with console.capture() as captured:
-        console.print(table)
+        console.print(table, crop=False)
     for line in captured.get().splitlines():
         console.out(line.rstrip(), highlight=False)
 
@@ -145,7 +155,9 @@ def _caption(
     text += f"; {over}" if over else ""
     queries = independent_queries(tables["counts"], where["scenario"])
     if resampling.draws and queries < FEWEST_QUERIES:
-        text += f" ({queries}: too few for an interval)"
+        every = all_queries(tables["counts"], where["scenario"])
+        few = f"{queries}" if queries == every else f"of {queries} famil{'y' if queries == 1 else 'ies'}"
+        text += f" ({few}: too few for an interval)"
     text += "; baselines compete for no win"
     return escape(f"{text}\n{note}" if note else text)
 

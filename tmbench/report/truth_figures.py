@@ -81,9 +81,10 @@ def _by_source(recipe: str, every: Sequence[Runs], several: bool) -> Figure:
     overall = {source: float(np.mean([one.mean for one in runs])) for source, runs in _grouped(every, "source").items()}
     order = sorted(overall, key=lambda source: -overall[source])
     shown = list(targets.items())[:MOST_PANELS]
+    random = any(one.initialisation == RANDOM_START for _, runs in shown for one in runs)
     canvas, panels = panel_grid(len(shown), 3.0, 0.8 + 0.26 * len(order), order, sharey=True)
     for number, (panel, (target, runs)) in enumerate(zip(panels, shown, strict=True)):
-        _source_panel(panel, runs, order, dot)
+        _source_panel(panel, runs, order, dot, random)
         p = differ_p([one.values for one in runs]) if dot == "seed" else np.nan
         panel.set_title(shortened(target), loc="left", fontweight="bold")
         if p >= CLEAR_P:
@@ -93,14 +94,15 @@ def _by_source(recipe: str, every: Sequence[Runs], several: bool) -> Figure:
     legend_below(canvas, panels[0])
     caption = (
         f"What each source reaches by the recipe {recipe}: a dot a {dot}, the mean as a line; better is to the "
-        "right, on a scale of each panel's own. Sources in the order of their mean over the targets that they have; "
-        f"random starts in grey.{_more(len(targets), title)}"
+        "right, on a scale of each panel's own. Sources in the order of their mean over the targets that they have"
+        f"{'; random starts in grey' * random}.{_more(len(targets), title)}"
     )
     name = file_name("truth", recipe) if several else "truth"
     return saved(canvas, name, caption, f"Truth by source and target, recipe {recipe}")
 
 
-def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str], dot: str) -> None:
+def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str], dot: str, random: bool) -> None:
+    """One target; ``random``: whether any panel has a random start, since the legend is that of the first."""
     for kind, colour, label in ((False, PALETTE[0], f"one {dot}"), (True, PALETTE[6], "")):
         chosen = [runs for runs in every if (runs.initialisation == RANDOM_START) == kind]
         heights = [order.index(runs.source) for runs in chosen]
@@ -112,7 +114,8 @@ def _source_panel(panel: Axes, every: Sequence[Runs], order: list[str], dot: str
         panel.scatter(
             means, heights, marker="|", s=150, linewidth=2.2, color=colour, zorder=3, label="mean" if label else None
         )
-    panel.scatter([], [], s=16, color=PALETTE[6], alpha=0.45, label="random start")
+    if random:
+        panel.scatter([], [], s=16, color=PALETTE[6], alpha=0.45, label="random start")
     panel.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
     # More would run into each other where the numbers are long, as those of a small error are.
     panel.locator_params(axis="x", nbins=4)

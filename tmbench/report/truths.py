@@ -36,6 +36,9 @@ MEASURES = {
 MOST_NAMED = 8
 """So many targets are named in a finding."""
 
+MOST_BEST = 10
+"""So many are named together with the source that is the best there."""
+
 
 def measure_title(name: str) -> str:
     """A measure of truths in words."""
@@ -83,24 +86,37 @@ def primary(table: DataFrame) -> DataFrame:
     return table[table["measure"] == first]
 
 
-def truth_findings(table: DataFrame) -> list[Finding]:
-    """For each recipe: on how many targets sources differ beyond the spread of seeds, and which is the best there."""
+def ranks_sources(reliability: DataFrame) -> bool:
+    """Whether any scenario of the table ``reliability`` ranks sources; where all rank targets, theirs is no contest."""
+    return reliability.empty or bool((reliability["direction"] != "target_selection").any())
+
+
+def truth_findings(table: DataFrame, ranked: bool = True) -> list[Finding]:
+    """For each recipe: on how many targets sources differ beyond the spread of seeds, and which is the best there.
+
+    Args:
+        table: of truths.
+        ranked: whether sources are what the study ranks; else what each reaches is said, and nothing of who is best.
+    """
     found = []
     for (recipe, measure), part in parts(primary(table), ["recipe", "measure"]):
         known = part[part["mean"].notna()]
         if known.empty:
             continue
-        details = [*undecided(part), _best(known)]
+        details = [*undecided(part), _best(known)] if ranked else _reached(known)
         missing = int(part["missing"].sum())
         details += [f"{missing} {'truth is' if missing == 1 else 'truths are'} missing."] if missing else []
-        found.append(Finding(f"truth: recipe {recipe}, {measure}", _headline(part), tuple(details)))
+        found.append(Finding(f"truth: recipe {recipe}, {measure}", _headline(part, ranked), tuple(details)))
     return found
 
 
-def _headline(part: DataFrame) -> str:
+def _headline(part: DataFrame, ranked: bool) -> str:
     said = part.groupby("target", sort=False)["differ"].first()
     tested = said[said != ""]
     targets = f"{len(said)} target{'s' * (len(said) != 1)}"
+    if not ranked:
+        sources = part["source"].nunique()
+        return f"{sources} source{'s' * (sources != 1)} on {targets}, which the metrics rank."
     if part["source"].nunique() == 1:
         return f"One source on {targets}: none to compare it with."
     if tested.empty:
@@ -127,9 +143,7 @@ def undecided(table: DataFrame) -> Iterator[str]:
 def _best(known: DataFrame) -> str:
     """Which source is the best on which targets, and where all of several reach the same."""
     if known["source"].nunique() == 1:
-        ordered = known.sort_values("mean", kind="stable")
-        ends = " to ".join(f"{_number(ordered['mean'].iloc[at])} on {ordered['target'].iloc[at]}" for at in (0, -1))
-        return f"{known['source'].iloc[0]} reaches {ends}."
+        return " ".join(_reached(known))
     best: dict[str, list[str]] = {}
     equal: list[str] = []
     for (target,), part in parts(known, ["target"]):
@@ -139,16 +153,31 @@ def _best(known: DataFrame) -> str:
             equal.append(where)
         else:
             best.setdefault(" and ".join(first["source"].astype(str)[:MOST_NAMED]), []).append(where)
-    named = [f"{source} on {_some(where)}" for source, where in best.items()]
-    said = [f"Best: {'; '.join(named[:MOST_NAMED])}."] if named else []
+    total = sum(map(len, best.values()))
+    most = MOST_BEST if total <= MOST_BEST else max(1, MOST_BEST // len(best))
+    named = [f"{source} on {_some(where, most)}" for source, where in best.items()][:MOST_BEST]
+    more = sum(map(len, list(best.values())[MOST_BEST:]))
+    named += [f"others on {more} more"] if more else []
+    said = [f"Best: {'; '.join(named)}."] if named else []
     said += [f"All sources reach the same on {_some(equal)}: none is the best."] if equal else []
     return " ".join(said)
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first ``MOST_NAMED``, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+def _reached(known: DataFrame) -> list[str]:
+    """The least and the greatest that each source reaches, and on which target; of many sources the first."""
+    found = []
+    for (source,), part in parts(known, ["source"]):
+        ordered = part.sort_values("mean", kind="stable")
+        ends = [f"{_number(ordered['mean'].iloc[at])} on {ordered['target'].iloc[at]}" for at in (0, -1)]
+        found.append(f"{source} reaches {' to '.join(ends)}.")
+    more = len(found) - MOST_NAMED
+    return [*found[:MOST_NAMED], f"{more} more sources are in tables/truth.csv."] if more > 0 else found
+
+
+def _some(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """The first ``most``, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _number(value: float) -> str:
@@ -157,7 +186,7 @@ def _number(value: float) -> str:
 
 
 def dropped_sentences(table: DataFrame) -> Iterator[str]:
-    """A sentence for each target of which something was left out, and why."""
+    """A sentence for each target of which something was left out or passed over, and why."""
     for (target, reason), part in parts(table, ["target", "reason"]):
         by_split = part.groupby("split", sort=False)["count"].sum()
         splits, number = ", ".join(f"{split} {count:,}" for split, count in by_split.items()), int(by_split.sum())
@@ -165,12 +194,9 @@ def dropped_sentences(table: DataFrame) -> Iterator[str]:
             what = "image was" if number == 1 else "images were"
             yield f"{target}: {number:,} {what} left out because a point that is predicted is hidden ({splits})."
             continue
-        what = "annotation or image was" if number == 1 else "annotations or images were"
+        what = "fault in the data was" if number == 1 else "faults in the data were"
         example = str(part["problem"].iloc[0]).rstrip(".")
-        yield (
-            f"{target}: {number:,} {what} left out as broken ({splits}), such as: {example}; tables/dropped.csv "
-            "lists all."
-        )
+        yield (f"{target}: {number:,} {what} passed over ({splits}), such as: {example}; tables/dropped.csv lists all.")
 
 
 def truth_counts(table: DataFrame) -> list[Count]:

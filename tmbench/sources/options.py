@@ -157,7 +157,10 @@ class Source(Part):
     def _joins(self) -> "Source":
         for name, other in self.beside.items():
             if other.input != self.input:
-                raise ValueError(f"beside.{name}: sources whose features are joined see the same input (input:)")
+                raise ValueError(
+                    f"beside.{name}: sources whose features are joined see the same input (input:), but this one's is "
+                    f"{other.input.size} pixels and the first one's {self.input.size}, or their mean or std differ"
+                )
             if other.beside:
                 raise ValueError(f"beside.{name}: it has sources beside it of its own; name all of them in one list")
             if other.detector is not None or self.detector is not None:
@@ -174,9 +177,15 @@ class Source(Part):
         return self if self.beside else self.model_copy(update={"layer": ""})
 
     @property
+    def cut_at(self) -> str:
+        """The module at which the network that is read ends; "" for a whole one, and a joined one, read at its end."""
+        return "" if self.beside else self.layer
+
+    @property
     def initialised_by(self) -> str:
         """Its ``initialisation``; ``random`` for random weights, "" where nobody said."""
-        return self.initialisation or ("random" if isinstance(self.weights, RandomWeights) else "")
+        is_random = all(isinstance(part.weights, RandomWeights) for part in self.parts)
+        return self.initialisation or ("random" if is_random else "")
 
     @property
     def pretrained_on(self) -> Target | None:
@@ -221,7 +230,7 @@ class Source(Part):
     def tells_accuracy(self) -> bool:
         """Whether it is known how well the source's head does on its own data."""
         if isinstance(self.weights, FileWeights):
-            return self.weights.accuracy is not None and not self.beside
+            return self.weights.accuracy is not None and not self.beside and not self.layer
         return self.pretrained_on is not None and self.pretrained_on.task == "classification" and self.has_head
 
     @property

@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 NOTHING = -1
 """The source of a target that no chosen source can serve."""
 
+ROUNDING = 1e-9
+"""Values that differ by so small a part are equal."""
+
 
 @dataclass(frozen=True)
 class Cover:
@@ -48,13 +51,27 @@ class Cover:
 def best_within(values: Array, members: Sequence[Sequence[int]], budget: int) -> Cover:
     """At most ``budget`` members, chosen so that the sum over targets of their best source's value is largest.
 
+    Of sets that serve equally well, one of the fewest members.
+
     Args:
         values: (S, T), higher is better, how well each source serves each target; NaN where it cannot. 0 is what a
             target has without any source.
         members: for each source the members it takes; none for one that costs nothing.
         budget: how many members are paid for at most.
     """
-    return _solved(values, members, largest=budget)
+    best = _solved(values, members, largest=budget)
+    fewest = _solved(values, members, largest=best.cost, at_least=sum(best.values))
+    return fewest if sum(fewest.values) >= sum(best.values) * (1 - ROUNDING) else best
+
+
+def best_covers(values: Array, members: Sequence[Sequence[int]], budgets: Sequence[int]) -> dict[int, Cover]:
+    """:func:`best_within` each of the ascending ``budgets``; that of a smaller one where more serves no better."""
+    found: dict[int, Cover] = {}
+    for budget in budgets:
+        cover = best_within(values, members, budget)
+        before = next(reversed(found.values()), cover)
+        found[budget] = cover if sum(cover.values) > sum(before.values) * (1 + ROUNDING) else before
+    return found
 
 
 def cheapest(values: Array, members: Sequence[Sequence[int]], share: float) -> Cover:
@@ -73,18 +90,25 @@ def cheapest(values: Array, members: Sequence[Sequence[int]], share: float) -> C
     best = np.max(np.where(np.isnan(values), -np.inf, values), axis=0)
     if (best <= 0).any():
         raise ValueError("a share of the best needs values whose best is above 0 for every target.")
-    # One part in 10⁹, so that the best itself is enough at share=1.
-    enough = np.where(values >= share * best * (1 - 1e-9), values, np.nan)
-    fewest = _solved(enough, members, largest=None).cost
+    # So that the best itself is enough at share=1.
+    enough = np.where(values >= share * best * (1 - ROUNDING), values, np.nan)
+    fewest = _solved(enough, members, every=True).cost
     return _solved(enough, members, largest=fewest, every=True)
 
 
-def _solved(values: Array, members: Sequence[Sequence[int]], largest: int | None, every: bool = False) -> Cover:
-    """The best cover by at most ``largest`` members; without it the one of fewest members that serves every target.
+def _solved(
+    values: Array,
+    members: Sequence[Sequence[int]],
+    largest: int | None = None,
+    every: bool = False,
+    at_least: float | None = None,
+) -> Cover:
+    """The best cover by at most ``largest`` members; without it, or with ``at_least``, the one of fewest members.
+
+    ``every`` target must be served, and all of them together by ``at_least``, where these are said.
 
     The variables are whether each member is paid for, then whether each possible pair of source and target is used. A
-    target uses one source at most (exactly one where ``every`` target must be served), and a source all of whose
-    members are paid for.
+    target uses one source at most, and a source all of whose members are paid for.
     """
     count = max((member for each in members for member in each), default=-1) + 1
     pairs = np.argwhere(~np.isnan(values))
@@ -101,14 +125,16 @@ def _solved(values: Array, members: Sequence[Sequence[int]], largest: int | None
     served = csr_array(
         (np.ones(len(pairs)), (pairs[:, 1], count + np.arange(len(pairs)))), shape=(len(targets), count + len(pairs))
     )
-    constraints = [LinearConstraint(served, lb=float(every or largest is None), ub=1.0)]
+    constraints = [LinearConstraint(served, lb=float(every), ub=1.0)]
     if row:
         affordable = csr_array((entries, (rows, columns)), shape=(row, count + len(pairs)))
         constraints.append(LinearConstraint(affordable, ub=0.0))
-    cost = np.concatenate([np.ones(count), np.zeros(len(pairs))])
+    cost, gain = np.concatenate([np.ones(count), np.zeros(len(pairs))]), np.concatenate([np.zeros(count), gains])
     if largest is not None:
         constraints.append(LinearConstraint(cost[None], ub=largest))
-    aim = cost if largest is None else np.concatenate([np.zeros(count), -gains])
+    if at_least is not None:
+        constraints.append(LinearConstraint(gain[None], lb=at_least * (1 - ROUNDING)))
+    aim = cost if largest is None or at_least is not None else -gain
     exact = {"mip_rel_gap": 0.0}
     found = milp(aim, integrality=np.ones(len(aim)), bounds=Bounds(0, 1), constraints=constraints, options=exact)
     if found.x is None:

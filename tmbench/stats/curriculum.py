@@ -8,7 +8,7 @@ Bao et al., An information-theoretic approach to transferability in task transfe
 task-transfer curriculum is built on the H-score.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -145,7 +145,8 @@ class Comparison:
         value: of the order.
         by_seed: the same by each seed of the truths.
         orders: of the random orders, each task again learned from the best-scored one before it.
-        parents: of random orders with a random parent, of those before and scratch, for each task.
+        parents: of random orders with a random parent, of those before and scratch, for each task. Of both, those are
+            left out in which no task has a truth.
         best: of the best order that there is, made from the truths themselves.
         scratch: of learning every task from scratch; NaN where that has no truths.
         every_order: whether ``orders`` are all that there are.
@@ -167,11 +168,13 @@ class Comparison:
 
     def z(self, drawn: Array) -> float:
         """How many standard deviations of ``drawn`` the value lies above its mean; NaN where all are equal."""
-        deviation = float(np.std(drawn))
+        deviation = float(np.std(drawn)) if drawn.size else 0.0
         return float((self.value - drawn.mean()) / deviation) if deviation > 1e-12 else float("nan")
 
     def percentile(self, drawn: Array) -> float:
-        """The share of ``drawn`` that the value beats; equal ones count half."""
+        """The share of ``drawn`` that the value beats; equal ones count half. NaN without truths."""
+        if np.isnan(self.value) or not drawn.size:
+            return float("nan")
         same = np.abs(drawn - self.value) <= 1e-12
         return float(((drawn < self.value) & ~same).mean() + same.mean() / 2)
 
@@ -197,12 +200,18 @@ def compared(order: Curriculum, values: Array, truths: Array, generator: np.rand
     return Comparison(
         worth(chosen, truth),
         tuple(worth(chosen, _between(one, mean)) for one in np.moveaxis(truths, -1, 0)),
-        np.array([worth(parents_in(each, values), truth) for each in orders]),
-        np.array([worth(_random_parents(tasks, generator), truth) for _ in range(RANDOM_ORDERS)]),
+        _known(worth(parents_in(each, values), truth) for each in orders),
+        _known(worth(_random_parents(tasks, generator), truth) for _ in range(RANDOM_ORDERS)),
         worth(parents_in(curriculum(truth).order, truth), truth),
         worth(np.full(tasks, tasks), truth),
         every,
     )
+
+
+def _known(values: Iterable[float]) -> Array:
+    """Those that are no NaN."""
+    found = np.array(list(values))
+    return found[~np.isnan(found)]
 
 
 def _mean(truths: Array) -> Array:

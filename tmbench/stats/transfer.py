@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tmbench.stats.covering import Cover, best_within, cheapest
+from tmbench.stats.covering import Cover, best_covers, cheapest
 from tmbench.stats.curriculum import Comparison, Curriculum, compared, curriculum, normalised, ranged
 
 Array = NDArray[np.float64]
@@ -129,7 +129,7 @@ def evaluated(transfer: Transfer, budgets: Sequence[int], share: float, generato
         transfer,
         order,
         comparison,
-        {budget: best_within(covering, transfer.members, budget) for budget in budgets},
+        best_covers(covering, transfer.members, budgets),
         cheapest(covering, transfer.members, share) if (best > 0).all() else None,
         share,
     )

@@ -53,7 +53,7 @@ def _absent(source: Source, target: Target, reading: str) -> set[str]:
 
 def _known_facts(source: Source, target: Target) -> set[str]:
     """What a pass says of the source. Of a network that is cut nobody counts the parameters."""
-    known = set() if source.layer else {"size", "layers"}
+    known = set() if source.cut_at else {"size", "layers"}
     known |= {"accuracy"} if source.tells_accuracy else set()
     known |= OWN_DATA if source.has_own_data else set()
     return known | ({"targets"} if _shares_images(source, target) else set())

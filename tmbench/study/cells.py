@@ -47,9 +47,9 @@ def collect(plan: Plan, records: Records, own: bool = False) -> tuple[Cells, Gap
     scores = np.full((len(levels), len(metrics), len(targets), len(sources)), np.nan)
     state = np.full(scores.shape, INAPPLICABLE, dtype=np.int8)
     present = np.zeros((len(targets), len(sources)), dtype=bool)
-    for source, target in plan.cells:
-        present[targets.index(target), sources.index(source)] = True
     places = {name: i for i, name in enumerate(targets)}, {name: i for i, name in enumerate(sources)}
+    for source, target in plan.cells:
+        present[places[0][target], places[1][source]] = True
     for batch in plan.units.batches:
         if batch.stage == "pretrain":
             continue
@@ -224,4 +224,4 @@ def _number(value: float | None) -> float:
 
 
 def _is_random(source: Source) -> bool:
-    return isinstance(source.weights, RandomWeights)
+    return all(isinstance(part.weights, RandomWeights) for part in source.parts)

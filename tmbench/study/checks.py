@@ -3,7 +3,7 @@
 Knows no torch: what a metric needs is declared.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tmbench.errors import ConfigError, unknown
@@ -11,8 +11,10 @@ from tmbench.features.options import PREDICTION
 from tmbench.functions import check_parameters, find_function, portable
 from tmbench.identity import canonical
 from tmbench.metrics.registry import Metric, metric_of, offered
+from tmbench.sources.options import Source
 from tmbench.study.compose import Options
 from tmbench.study.sweep import Sweep
+from tmbench.targets.options import RegressionTarget
 
 OFFERED = {
     "classification": frozenset({"features", "labels", "posteriors", "source"}),
@@ -46,8 +48,15 @@ def check_options(options: Options) -> None:
     for name, source in options.source.items():
         where = str(options.files["source", name])
         check_parameters(source.architecture.function, source.architecture.parameters, 2, where)
-        if source.pretrained_on is not None:
-            check_parameters(source.pretrained_on.function, source.pretrained_on.arguments, 3, where)
+        for data in (part.pretrained_on for part in source.parts):
+            if data is None:
+                continue
+            check_parameters(data.function, data.arguments, 3, where)
+            if "" not in data.members():
+                raise ConfigError(
+                    f"{where}: source '{name}' is pretrained on an option that stands for many targets. Say which: "
+                    f"weights.target.{data.drawn_by}.number."
+                )
 
 
 def declared(options: Options, name: str) -> Metric:
@@ -109,7 +118,7 @@ def check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
                 )
         for recipe in {name for _, name in options.recipe}:
             if (target.task, recipe) not in options.recipe:
-                known = [name for task, name in options.recipe if task == target.task]
+                known = options.recipes.get(target.task, ())
                 raise unknown(f"recipe for {target.task}", recipe, known, where=f"target {target_name}")
 
 
@@ -118,6 +127,10 @@ def check_truth(sweep: Sweep, options: Options) -> None:
     for name, target in options.target.items():
         known = TRUTHS[target.task]
         families = [one.partition("/")[0] + "/" for one in known if "/" in one]
+        if isinstance(target, RegressionTarget):  # whose outputs have names beforehand
+            outputs = [f"negative_mse/{output}" for output in target.output_names]
+            known = (*(one for one in known if "/" not in one and (one != "pck" or target.points)), *outputs)
+            families = []
         if sweep.truth and sweep.truth not in known and not sweep.truth.startswith(tuple(families)):
             raise unknown("measure of truths", sweep.truth, known, where=f"truth, target {name} ({target.task})")
 
@@ -142,8 +155,8 @@ def check_cuts(options: Options) -> None:
 def check_detectors(options: Options, cells: Iterable[tuple[str, str]]) -> None:
     """Refuse sources that are detectors on targets of another task: they have no features but those of regions."""
     for source, target in cells:
-        task, start = options.target[target].task, options.source[source].start
-        published = start is not None and start.layout == "torchvision_detection"
+        task, parts = options.target[target].task, options.source[source].parts
+        published = any(part.start is not None and part.start.layout == "torchvision_detection" for part in parts)
         if task != "detection" and (published or options.source[source].detector is not None):
             raise ConfigError(
                 f"source '{source}' is a detector, and target '{target}' is a {task} data set. Leave one of them out."
@@ -163,18 +176,26 @@ def _never_given(metric: Metric, parameters: Mapping[str, Any], task: str) -> li
     return [need.replace("|", " or ") for need in metric.needs_of(parameters) if not offered(need, OFFERED[task])]
 
 
+def _keys(source: Source) -> Iterator[dict[str, Any]]:
+    """The keys of the sources that one is made of."""
+    return (portable(part.key()) for part in source.parts)
+
+
 def check_twins(options: Options, metrics: Mapping[str, Metric]) -> None:
     """Refuse two names for one thing: they would be counted as two candidates, queries or voters.
 
     Two options that stand for many targets may have some in common: the targets of each are ranked apart.
     """
+    tasks = sorted({target.task for target in options.target.values()})
     keys: dict[str, dict[str, Any]] = {
-        "source": {name: source.key() for name, source in options.source.items()},
+        # Joined in another order, features are the same.
+        "source": {name: sorted(map(canonical, _keys(source))) for name, source in options.source.items()},
         "target": {
             name: [target.key_of_passes(), options.groups.get(name, "")] for name, target in options.target.items()
         },
         "metric": {name: metrics[name].key(option.parameters) for name, option in options.metric.items()},
-        "level": {name: level.key() for name, level in options.level.items()},
+        # As they are read: ``task`` is one of the others on targets of one task.
+        "level": {name: [level.on(task).key() for task in tasks] for name, level in options.level.items()},
         "measure": {name: o.model_dump(mode="json", exclude={"title"}) for name, o in options.measure.items()},
     }
     for task in {task for task, _ in options.recipe}:

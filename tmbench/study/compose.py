@@ -5,7 +5,7 @@ relocated to a package of its own (``+source@option.source.o3=small_vit_random``
 options. An option file sets keys of its own group only, so nothing is lost by that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tmbench.sources.options import Source
 from tmbench.sources.recipe import Recipe
 from tmbench.study.expansion import members_of, sources_named
 from tmbench.study.grammar import quoted
-from tmbench.study.names import source_parts
+from tmbench.study.names import is_among, source_parts
 from tmbench.study.options import GROUPS, Cluster, MeasureOption, Paths, PoolOption, Stored
 from tmbench.study.settings import checked
 from tmbench.study.sweep import Sweep
@@ -48,6 +48,8 @@ class Options:
     store: Stored
     files: dict[tuple[str, str], Path]
     """The option file of each (group, name), for messages."""
+    recipes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of all recipes of each task, in the sweep or not."""
     groups: dict[str, str] = field(default_factory=dict)
     """Target → the option that stands for it and others; no entry for targets that stand for themselves."""
     raw: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -169,6 +171,7 @@ def compose(
         paths=paths,
         store=validated(Stored, config["store"], Path("store")),
         files=files,
+        recipes=_recipes_by_task(folders),
         groups=groups,
         raw=raw,
         cells_overrides=cells_overrides,
@@ -282,11 +285,13 @@ def _check_exclude(sweep: Sweep, folders: OptionFolders) -> None:
     """Refuse names in ``exclude`` that nothing bears."""
     for rule in sweep.exclude:
         for axis, names in rule.items():
-            known: Iterable[str] = [sweep.name] if axis == "scenario" else folders.names(axis)
+            known: Collection[str] = [sweep.name] if axis == "scenario" else folders.names(axis)
             if axis == "recipe":
                 known = {name.rpartition("/")[2] for name in known}
             if axis == "source":
                 known = {*known, *sweep.source}
+            if axis == "target":
+                known = {*known, *(name for name in names if is_among(name, known))}
             for name in names:
                 if name not in known:
                     raise unknown(axis, name, known, where=f"sweep {sweep.name}, exclude")
@@ -299,10 +304,22 @@ def _recipes(names: Iterable[str], folders: OptionFolders) -> list[_Entry]:
     for name in names:
         files = {group: path for group, path in known.items() if group.rpartition("/")[2] == name}
         if not files:
+            if name in known:
+                raise ConfigError(
+                    f"a recipe is named without its task, which the target has: recipe={name.rpartition('/')[2]}."
+                )
             raise unknown("recipe", name, {group.rpartition("/")[2] for group in known}, hint="tmbench show recipes")
         for group, path in files.items():
             entries.append(_Entry(f"recipe/{group.rpartition('/')[0]}", name, f"recipe.o{len(entries)}", path))
     return entries
+
+
+def _recipes_by_task(folders: OptionFolders) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for name in folders.names("recipe"):
+        task, _, own = name.rpartition("/")
+        found.setdefault(task, []).append(own)
+    return {task: tuple(names) for task, names in found.items()}
 
 
 def _hydra(entries: Sequence[_Entry], settings: Sequence[str], folders: OptionFolders) -> dict[str, Any]:

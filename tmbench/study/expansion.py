@@ -5,6 +5,7 @@ Each comes with its config as Hydra would compose it (``raw``) and the option fi
 
 import copy
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from tmbench.errors import ConfigError
 from tmbench.sources.options import Source
+from tmbench.sources.resources import Resources
 from tmbench.study.names import place_of, source_parts
 from tmbench.study.validation import explain
 from tmbench.targets.options import Target
@@ -28,7 +30,12 @@ def sources_named(names: Iterable[str], options: dict[str, Source], raw: Raw, fi
     """
     found: dict[str, Source] = {}
     for name in names:
-        first, *others = (_Part.of(option, layer, options, raw) for option, layer in source_parts(name))
+        for option, layer in source_parts(name):
+            if name.count("@") and option + "@" in name and not layer:
+                raise ConfigError(
+                    f"source '{name}': say after which module {option} ends (NAME@LAYER), or leave '@' out."
+                )
+        first, *others = (_Part.of(option, layer, options, raw, files) for option, layer in source_parts(name))
         places = [place_of(option) for option in name.split("+")[1:]]
         if len(set(places)) < len(places) or name.split("+")[0] in name.split("+")[1:]:
             raise ConfigError(f"source '{name}' joins a source with itself. Name each part once.")
@@ -49,8 +56,13 @@ class _Part:
         self.content = content
 
     @classmethod
-    def of(cls, option: str, layer: str, options: dict[str, Source], raw: Raw) -> "_Part":
+    def of(cls, option: str, layer: str, options: dict[str, Source], raw: Raw, files: Files) -> "_Part":
         source, content = options[option], copy.deepcopy(raw["source", option])
+        if source.beside:
+            raise ConfigError(
+                f"{files['source', option]}: an option file names no other sources (beside:). Give each a file, and "
+                "write NAME+OTHER in the sweep."
+            )
         if not layer:
             return cls(source, content)
         title = f"{source.title}, up to {layer}" if source.title else ""
@@ -59,11 +71,14 @@ class _Part:
 
 def _joined(name: str, first: Source, others: dict[str, Source], files: Files) -> Source:
     every = (first, *others.values())
+    words = [source.initialised_by for source in every]
     plain = first.model_dump(mode="json") | {
         "beside": {place: source.model_dump(mode="json") for place, source in others.items()},
         "title": " beside ".join(source.title for source in every if source.title),
         "family": "+".join(dict.fromkeys(source.family for source in every if source.family)),
         "size": sum(source.size for source in every) if all(source.size for source in every) else 0,
+        "resources": reduce(Resources.__or__, (source.resources for source in every)),
+        "initialisation": "+".join(dict.fromkeys(words)) if all(words) else "",
     }
     try:
         return Source.model_validate(plain)

@@ -13,6 +13,7 @@ from tmbench.engine.state import State
 from tmbench.sources.options import FileWeights
 from tmbench.sources.weight_files import absent
 from tmbench.study.compose import Options
+from tmbench.study.names import source_parts
 from tmbench.study.plan import Plan
 from tmbench.study.tuned import searches
 from tmbench.study.work import truth_work
@@ -44,9 +45,15 @@ def missing(options: Options, inputs: Inputs | None = None) -> list[str]:
     inputs = inputs or Inputs(set(options.source), set(options.source), set(options.target))
     wanted: dict[str, list[str]] = {}
     for name, source in options.source.items():
-        if name in inputs.weights and source.start is not None and (problem := absent(source.start)):
-            wanted.setdefault(problem, []).append(name)
-    own_data = [(name, source.pretrained_on) for name, source in options.source.items() if name in inputs.own_data]
+        for part in source.parts if name in inputs.weights else ():
+            if part.start is not None and (problem := absent(part.start)):
+                wanted.setdefault(problem, []).append(name)
+    own_data = [
+        (name, part.pretrained_on)
+        for name, source in options.source.items()
+        if name in inputs.own_data
+        for part in source.parts
+    ]
     targets = [(name, target) for name, target in options.target.items() if name in inputs.targets]
     for name, data in (*own_data, *targets):
         if data is not None and (problem := _absent_folder(data, options.paths.data)):
@@ -63,12 +70,15 @@ def missing_for(plan: Plan, state: State, retry: Collection[str] = ()) -> list[s
 
 def _read_by_what_is_left(plan: Plan, state: State, retry: Collection[str]) -> Inputs:
     inputs = Inputs()
-    from_files = {name for name, o in plan.options.source.items() if isinstance(o.weights, FileWeights)}
+    every = plan.options.source.items()
+    from_files = {name for name, o in every if any(isinstance(part.weights, FileWeights) for part in o.parts)}
+    made_of = {name: {option for option, _ in source_parts(name)} for name, _ in every}
     left = state.to_do(retry)
     for unit in left:
         if unit.stage == "pretrain":
-            inputs.weights.add(unit.source)
-            inputs.own_data.add(unit.source)
+            of_it = {name for name, options in made_of.items() if unit.source in options}  # cut or joined ones too
+            inputs.weights.update(of_it)
+            inputs.own_data.update(of_it)
             continue
         done = unit.stage == "features" and unit.id in state.records.done
         if done and artifact_path(state.store, "features", unit.id).exists():

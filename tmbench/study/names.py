@@ -11,6 +11,9 @@ from collections.abc import Collection
 OF = " · "
 """Between the source and the option of targets in the name of a query."""
 
+_MEMBER = re.compile(r"([^@+]+)\.\d{3,}")
+"""One of the targets that an option stands for; a module of a source (``NAME@layer4.0``) has numbers too."""
+
 
 def source_parts(name: str) -> list[tuple[str, str]]:
     """The options, each with the layer at which it ends ("" for the whole network), that a source's name speaks of."""
@@ -35,4 +38,4 @@ def query_option(query: str) -> str:
 def is_among(name: str, names: Collection[str]) -> bool:
     """Whether a source, target or query is one of ``names``, or is of an option that is."""
     option = query_option(name)
-    return option in names or option.rpartition(".")[0] in names
+    return option in names or ((member := _MEMBER.fullmatch(option)) is not None and member[1] in names)

@@ -107,7 +107,7 @@ class _Scores:
         """What the pass of one cell owes: one object for all passes alike."""
         options = self._plan.options
         part = options.target[target].part()
-        alike = (*self._wanted(source, target), options.target[target].task, options.source[source].layer, str(part))
+        alike = (*self._wanted(source, target), options.target[target].task, options.source[source].cut_at, str(part))
         if alike not in self._known:
             self._known[alike] = self._of_cell(source, target, named=False)
         return self._known[alike]
@@ -128,9 +128,10 @@ class _Scores:
         levels, pairs = self._wanted(source_name, target_name)
         scores = []
         for level, metric in pairs:
-            owed = self._owed(target.task, source.layer, level, metric)
+            owed = self._owed(target.task, source.cut_at, level, metric)
             if (part := target.part()) and owed.config["of_target"]:
-                owed = replace(owed, key={**owed.key, "part": part}, config={**owed.config, "part": part})
+                config = {**owed.config, "part": part, "reads": _read_of(part, owed.config["reads"])}
+                owed = replace(owed, key={**owed.key, "part": part}, config=config)
             scores.append(replace(owed, source=source_name, target=target_name) if named else owed)
         return _OwedByPass(tuple(scores), self._kept(source, target.task, levels, scores))
 
@@ -164,12 +165,20 @@ class _Scores:
     def _kept(self, source: Source, task: str, levels: Sequence[str], scores: Sequence[Owed]) -> dict[str, str]:
         plan = self._plan
         asked = READS[0] if plan.options.store.features == "moments" else READS[-1]
-        places = {placed(plan.options.level[name], task, source.layer).place for name in plan.options.level}
+        places = {placed(plan.options.level[name], task, source.cut_at).place for name in plan.options.level}
         kept = dict.fromkeys(sorted(places), asked)
         for score in scores:
             if place := score.config["layer"]:
                 kept[place] = more_read(kept[place], score.config["reads"])
         return kept
+
+
+def _read_of(part: Mapping[str, Any], reads: str) -> str:
+    """What of the features a score of ``part`` reads where one of all samples reads ``reads``.
+
+    Some classes can be taken out of moments where those of each class are kept apart.
+    """
+    return more_read(reads, READS[1]) if reads and "classes" in part else reads
 
 
 def placed(level: Level, task: str, layer: str) -> Level:

@@ -76,7 +76,8 @@ class Plan:
     @property
     def scored_cells(self) -> tuple[tuple[str, str], ...]:
         """The cells, and where the sweep asks for them a source's own targets, which have scores alone."""
-        return (*self.cells, *(self.own if self.sweep.own == "scored" else ()))
+        own = self.own if self.sweep.own == "scored" else ()
+        return (*self.cells, *(cell for cell in own if not _is_excluded(self.sweep, *cell)))
 
     @property
     def compared(self) -> list[str]:
@@ -256,11 +257,20 @@ def _own(options: Options) -> tuple[tuple[str, str], ...]:
 
 def _included_cells(sweep: Sweep, options: Options, own: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The pairs of which any combination with a recipe and a level is left."""
-    levels = sweep.level or ("",)
-    combinations = [{"scenario": sweep.name, "recipe": r, "level": v} for r in sweep.recipe for v in levels]
+    left_out = frozenset(own)
     return tuple(
         (s, t)
         for t in options.target
         for s in options.source
-        if (s, t) not in own and not all(sweep.excludes(source=s, target=t, **other) for other in combinations)
+        if (s, t) not in left_out and not _is_excluded(sweep, s, t)
+    )
+
+
+def _is_excluded(sweep: Sweep, source: str, target: str) -> bool:
+    """Whether the rules leave no combination of the pair with a recipe and a level."""
+    levels = sweep.level or ("",)
+    return bool(sweep.exclude) and all(
+        sweep.excludes(scenario=sweep.name, source=source, target=target, recipe=recipe, level=level)
+        for recipe in sweep.recipe
+        for level in levels
     )

@@ -23,6 +23,8 @@ SCORING = ("level", "metric", "measure")
 """What a sweep names all of, or nothing: then it compares truths alone."""
 OF_AGGREGATE = ("bootstrap", "out")
 """Keys that a verb which has no use for them passes over, so that one line of overrides serves every verb."""
+READING = ("truth", "own")
+"""Keys of a sweep, no axes, that one may say on the command line as well."""
 EXCLUDABLE = ("scenario", "source", "target", "recipe", "level")
 
 
@@ -196,7 +198,7 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = (), study: bool = Tru
         first[key] = text
         if key == "sweep":
             sweep = str(value)
-        elif key in AXES:
+        elif key in (*AXES, *READING):
             axes[key] = value
         elif key == "pool.size":
             axes["pool_size"] = _size(value, text)
@@ -216,7 +218,7 @@ def parse(overrides: Sequence[str], extra: Sequence[str] = (), study: bool = Tru
         elif key == "hydra.searchpath":
             folders += [str(place).removeprefix("file://") for place in (value if isinstance(value, list) else [value])]
         else:
-            known = ["sweep", *AXES, "pool.size", *SETTINGS, *dict.fromkeys((*OF_AGGREGATE, *extra))]
+            known = ["sweep", *AXES, *READING, "pool.size", *SETTINGS, *dict.fromkeys((*OF_AGGREGATE, *extra))]
             raise unknown("key", key, known, where=text)
     if study and not sweep and "cells" not in axes:
         names = ", ".join(sorted(sweep_files()))

@@ -1,6 +1,6 @@
 """From a study's cells to the matrix of transfer between tasks: which source is which target's own, what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tmbench.errors import ConfigError
 from tmbench.sources.options import RandomWeights, Source
-from tmbench.stats.cells import MISSING, Cells
+from tmbench.stats.cells import MISSING, OK, Cells
 from tmbench.stats.transfer import Transfer
 from tmbench.study.names import source_parts
 from tmbench.study.plan import Plan
@@ -116,6 +116,24 @@ def transfers(tasks: Tasks, cells: Cells) -> tuple[Transfer, ...]:
         for v, level in enumerate(cells.levels)
         for m in ranking
     )
+
+
+def without_scores(cells: Cells, scored: Collection[str]) -> dict[str, str]:
+    """For each metric of ``cells`` that is not among ``scored``, and no baseline, why nothing follows from it."""
+    found = {}
+    for m, (metric, kind) in enumerate(zip(cells.metrics, cells.kinds, strict=True)):
+        if kind == "baseline" or metric in scored:
+            continue
+        states = cells.state[:, m][:, cells.eligible]  # not on own targets
+        why = "is inapplicable between these tasks"
+        if (states == MISSING).any():
+            why = "has no score between these tasks yet"
+        elif (states == OK).any():
+            why = "scores one source of each target, or all alike: there is nothing to choose"
+        found[metric] = f"{metric} {why}"
+    for one in cells.combined:
+        found[one.name] = f"{one.name} compares the candidates of a pool: it has no scores of its own between tasks"
+    return found
 
 
 def gaps(tasks: Tasks, cells: Cells, scored_own: bool) -> Gaps:

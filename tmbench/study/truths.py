@@ -130,7 +130,7 @@ def _sizes(plan: Plan, records: Records) -> dict[str, float]:
 
     Nobody counts those of a network up to where it is cut.
     """
-    whole = {name: source for name, source in plan.options.source.items() if not source.layer}
+    whole = {name: source for name, source in plan.options.source.items() if not source.cut_at}
     sizes = {name: float(source.size) for name, source in whole.items() if source.size}
     counted: set[str] = set(plan.options.source) - set(whole)
     for batch in plan.units.batches:

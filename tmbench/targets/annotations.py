@@ -149,9 +149,9 @@ def header(path: Path) -> tuple[int, int]:
     """
     from PIL import Image
 
-    if not path.is_file():
-        raise BadData(f"there is no image {path}.")
     try:
+        if not path.is_file():
+            raise BadData(f"there is no image {path}.")
         with Image.open(path) as image:
             size, mode, kind = image.size, image.mode, image.format or ""
         whole = _is_whole(path, kind)
@@ -264,8 +264,7 @@ def source_of(split: str, given: Mapping[str, Any], shares: Mapping[str, float],
     for name, share in shares.items():
         if share and name in given:
             raise ConfigError(f"{name} has its own {what}; remove {name}_share={share:g}, or the other.")
-    if not 0 <= sum(shares.values()) < 1 or min(shares.values()) < 0:
-        raise ConfigError("validation_share and test_share must be 0 or more and leave some of the train images.")
+    _hold_to_shares(shares)
     if split in given:
         return split
     if not shares.get(split):
@@ -274,8 +273,20 @@ def source_of(split: str, given: Mapping[str, Any], shares: Mapping[str, float],
     return source_of("train", given, shares, what)
 
 
+def _hold_to_shares(shares: Mapping[str, float]) -> None:
+    given = list(shares.values())
+    if not all(isinstance(share, (int, float)) and share >= 0 for share in given) or not sum(given) < 1:
+        raise ConfigError("validation_share and test_share must be 0 or more and leave some of the train images.")
+
+
 def share_of(split: str, count: int, shares: Mapping[str, float], seeds: Seeds) -> np.ndarray:
-    """(count,) bool: which of the train file's images belong to ``split``; the shares are drawn and never overlap."""
+    """(count,) bool: which of the train file's images belong to ``split``; the shares are drawn and never overlap.
+
+    Raises:
+        BadData: when they leave no train image.
+        ConfigError: for what is no share.
+    """
+    _hold_to_shares(shares)
     order = seeds.generator("shares").permutation(count)
     owner = np.full(count, "train", dtype=object)
     start = 0
@@ -284,6 +295,12 @@ def share_of(split: str, count: int, shares: Mapping[str, float], seeds: Seeds) 
             end = start + max(1, round(shares[name] * count))
             owner[order[start:end]] = name
             start = end
+    if split == "train" and 0 < count <= start:
+        taken = " and ".join(f"{name}_share={share:g}" for name, share in sorted(shares.items()) if share)
+        raise BadData(
+            f"{taken} leave{'s' if ' and ' not in taken else ''} no train image, for there "
+            f"{'is' if count == 1 else 'are'} {count} in all; add images, or give the split its own."
+        )
     return np.asarray(owner == split)
 
 

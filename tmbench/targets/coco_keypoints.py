@@ -11,7 +11,7 @@ from tmbench.identity import Seeds
 from tmbench.targets.annotations import existing_file, existing_folder, file_in, share_of, source_of
 from tmbench.targets.bad_data import BadData
 from tmbench.targets.coco import check_against_others, folder_of, read
-from tmbench.targets.keypoints import Annotated, Occluded, set_of
+from tmbench.targets.keypoints import Annotated, Occluded, hold_to_occluded, set_of
 from tmbench.targets.regression import RegressionImages
 
 
@@ -49,8 +49,10 @@ def coco_keypoints(
     Raises:
         BadData: for a missing file or folder, a file that is no COCO JSON with keypoints, and images that are in two
             splits' files.
-        ConfigError: for a split with neither file nor share, and a category that there is none of.
+        ConfigError: for a split with neither file nor share, a category that there is none of, a word that
+            ``occluded`` does not know, and a margin below 0.
     """
+    hold_to_occluded(occluded)
     if folder:
         existing_folder(folder, folder)
     base = Path(folder).expanduser()
@@ -66,13 +68,13 @@ def coco_keypoints(
     number, names = _names(path, content["categories"], category)
     check_against_others(path, content, source, paths, folders)
     # People of one image belong to one split.
-    listed = {one["id"]: one for one in content["images"] if isinstance(one, dict) and "id" in one}
+    listed, problems = listed_images(path, content["images"])
     ids = list(listed)
     if source == "train":
         belongs = share_of(split, len(ids), shares, seeds)
         ids = [image for image, here in zip(ids, belongs, strict=True) if here]
     mine = set(ids)
-    found, problems = [], []
+    found = []
     for row, one in enumerate(content["annotations"]):
         try:
             if one["image_id"] not in listed:
@@ -81,10 +83,29 @@ def coco_keypoints(
                 annotated = _annotated(one, row, path, place, listed[one["image_id"]], names, occluded, least)
                 found.extend([annotated] if annotated is not None else [])
         except (BadData, KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"it has no {error}." if isinstance(error, KeyError) else str(error)
+            reason = str(error) if isinstance(error, BadData) else f"it cannot be read ({error})."
+            reason = f"it has no {error}." if isinstance(error, KeyError) else reason
             said = one.get("id", row) if isinstance(one, dict) else row
             problems.append(f"{path}, annotation {said}: {reason}")
     return set_of(names, found, margin=margin, problems=problems)
+
+
+def listed_images(path: Path, images: list[Any]) -> tuple[dict[Any, dict[str, Any]], list[str]]:
+    """The images by their id, each file once, and what is wrong with others."""
+    listed: dict[Any, dict[str, Any]] = {}
+    files: dict[str, Any] = {}
+    problems = []
+    for row, one in enumerate(images):
+        if not isinstance(one, dict) or not isinstance(one.get("id"), (int, float, str)):
+            problems.append(f"{path}: entry {row} of 'images' has no 'id'.")
+        elif one["id"] in listed:
+            problems.append(f"{path}: two images have the id {one['id']}.")
+        elif files.setdefault(str(one.get("file_name")), one["id"]) != one["id"]:
+            same = files[str(one.get("file_name"))]
+            problems.append(f"{path}: the images {same} and {one['id']} are one file, {one.get('file_name')}.")
+        else:
+            listed[one["id"]] = one
+    return listed, problems
 
 
 def _names(path: Path, categories: list[Any], category: str) -> tuple[Any, tuple[str, ...]]:

@@ -204,16 +204,24 @@ def _segments(
     problems: list[str] = []
     annotated: dict[Any, Any] = {}
     for row, one in enumerate(content["annotations"]):
-        if isinstance(one, dict) and "image_id" in one:
-            annotated[one["image_id"]] = one
+        number = one.get("image_id") if isinstance(one, dict) else None
+        if isinstance(number, (int, float, str)):
+            if number in annotated:
+                problems.append(f"{path}: image {number} has two annotations.")
+            annotated[number] = one
         else:
             problems.append(f"{path}: entry {row} of 'annotations' has no 'image_id'.")
     found = []
+    files: dict[Path, Any] = {}
     for row, image in enumerate(content["images"]):
         try:
             number, place = image["id"], file_in(images, str(image["file_name"]), path)
+            if files.setdefault(place, number) != number:
+                problems.append(f"{path}: the images {files[place]} and {number} are one file, {place}.")
+                annotated.pop(number, None)
+                continue
             if number not in annotated:
-                problems.append(f"{path}: image {number} ({place}) has no annotation.")
+                problems.append(f"{path}: image {number} ({place}) has no annotation, or another has its id.")
                 continue
             one = annotated.pop(number)
             mask = file_in(masks, str(one["file_name"]), path)

@@ -48,9 +48,14 @@ def cub(
     boxes = _table(root / "bounding_boxes.txt", 4, folder)
     places, problems = _places(root / "parts/part_locs.txt", sorted(parts), set(names), folder)
     found = []
+    first: dict[str, int] = {}
+    for number in numbers:
+        first.setdefault(names[number], number)
     for number in mine:
         source = f"{root / 'images.txt'}, image {number}"
         try:
+            if first[names[number]] != number:
+                raise BadData(f"it is image {first[names[number]]}, too: {names[number]}.")
             if number not in boxes:
                 raise BadData("there is no line of it in bounding_boxes.txt.")
             if number not in places or (count := int((~np.isnan(places[number][:, 2])).sum())) < len(parts):

@@ -8,6 +8,7 @@ from typing import IO
 
 import numpy as np
 
+from tmbench.errors import ConfigError
 from tmbench.identity import Seeds
 from tmbench.targets.annotations import existing_file, share_of
 from tmbench.targets.bad_data import BadData
@@ -50,10 +51,13 @@ def dsprites(
 
     Raises:
         BadData: for a missing file, and one that is not dSprites'.
+        ConfigError: for a pool that is no number of images, and shares that are none.
     """
     path = existing_file(str(Path(folder).expanduser() / file), folder)
     latents = _latents(path, path.stat().st_mtime_ns)
     count = len(latents)
+    if pool is not None and not (isinstance(pool, int) and pool > 0):
+        raise ConfigError(f"pool is a number of images, or null for all, not {pool}.")
     if pool is not None and pool > count:
         raise BadData(f"{path} has {count} images, fewer than pool={pool}; lower it, or give null for all.")
     order = seeds.generator("pool").permutation(count)

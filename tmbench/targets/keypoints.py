@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from tmbench.errors import ConfigError
 from tmbench.targets.annotations import decode, header
 from tmbench.targets.bad_data import BadData
 from tmbench.targets.regression import SLACK, RegressionImages, Row
@@ -57,7 +58,12 @@ def set_of(
         is_points: whether the values are points.
         margin: crop to the object's box, widened on each side by this share of its width and height; null for none.
         problems: what is already known to be wrong.
+
+    Raises:
+        ConfigError: for a margin below 0.
     """
+    if margin is not None and not margin >= 0:
+        raise ConfigError(f"margin is a share of 0 or more of the box, or null for whole images, not {margin}.")
     outputs = [f"{name}.{axis}" for name in names for axis in "xy"] if is_points else list(names)
     files = [(one.path, one.source, one.box) for one in found]
 
@@ -81,6 +87,16 @@ def set_of(
 
     labels = [f"{one.source} ({one.path.name})" for one in found]
     return RegressionImages(outputs, labels, look, picture, is_points=is_points, problems=problems)
+
+
+def hold_to_occluded(occluded: str) -> None:
+    """Refuse what is no :data:`Occluded`.
+
+    Raises:
+        ConfigError: for it.
+    """
+    if occluded not in ("count", "hide"):
+        raise ConfigError(f"occluded is count or hide, not '{occluded}'.")
 
 
 def _sentences(one: Annotated) -> tuple[str, ...]:

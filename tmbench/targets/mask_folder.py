@@ -116,16 +116,22 @@ class Layout:
             BadData: when a folder or the list is missing, or the folder has no image.
         """
         images, masks = (self._place(places, split) for places in (self.images, self.masks))
+        pairs: list[Pair] = []
+        problems: list[str] = []
         if self.lists is None:
-            names = sorted(path.relative_to(images).as_posix() for path in images.rglob(f"*{self.image_ending}"))
+            names, others = self._files(images)
             if not names:
-                raise BadData(f"no file in {images} ends in '{self.image_ending}'; set image_ending.")
+                more = f", but in '{others[0][-len(self.image_ending) :]}'" if others else ""
+                raise BadData(f"no file in {images} ends in '{self.image_ending}'{more}; set image_ending.")
+            problems += [f"{images / name} does not end in '{self.image_ending}'; rename it." for name in others]
             source = images
         else:
             source = existing_file(str(self.root / self.lists[split]), str(self.root))
-            lines = (line.strip() for line in source.read_text(encoding="utf-8").splitlines())
+            try:
+                lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
+            except UnicodeDecodeError as error:
+                raise BadData(f"{source} is no text in UTF-8 ({error}); save it as such.") from error
             names = list(dict.fromkeys(line for line in lines if line))
-        pairs, problems = [], []
         for name in names:
             stem = name.removesuffix(self.image_ending)
             try:
@@ -135,6 +141,15 @@ class Layout:
             else:
                 pairs.append(Pair(images / (stem + self.image_ending), masks / (stem + self.mask_ending)))
         return pairs, problems
+
+    def _files(self, images: Path) -> tuple[list[str], list[str]]:
+        """The names of the images in a folder, and those that differ in capitals of their ending, which are none."""
+        alike = [path for path in images.rglob("*") if path.name.lower().endswith(self.image_ending.lower())]
+        names = sorted(path.relative_to(images).as_posix() for path in alike)
+        return (
+            [name for name in names if name.endswith(self.image_ending)],
+            [name for name in names if not name.endswith(self.image_ending)],
+        )
 
     def _place(self, places: Places, split: str) -> Path:
         if isinstance(places, str):

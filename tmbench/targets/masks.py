@@ -68,9 +68,9 @@ def labels_by_ids(ids: Sequence[int | Sequence[int]], ignored: Ignored) -> Label
     Raises:
         ConfigError: for a number of two classes, and one that cannot be in a file.
     """
-    of_class = [[int(one)] if isinstance(one, int) else [int(number) for number in one] for one in ids]
+    of_class = [_several(one) for one in ids]
     _held_to(of_class, "ids")
-    skipped = [] if ignored == "others" else [int(number) for number in ignored]
+    skipped = [] if ignored == "others" else _several(ignored, "ignored", " or 'others'")
     numbers = [number for some in of_class for number in some] + skipped
     if min(numbers) < 0 or max(numbers) > 65535:
         raise ConfigError(f"ids: masks have numbers of 0 to 65535, not {min(numbers)} to {max(numbers)}.")
@@ -91,13 +91,24 @@ def labels_by_colours(
     Raises:
         ConfigError: for what is no colour, and for a colour of two classes.
     """
-    of_class = [[_number(one)] if _is_colour(one) else [_number(colour) for colour in one] for one in colours]
+    of_class = [
+        [_number(colour) for colour in (one if isinstance(one, Sequence) and not _is_colour(one) else [one])]
+        for one in colours
+    ]
     _held_to(of_class, "colours")
     table = np.full(1 << 24, IGNORED if ignored == "others" else UNKNOWN, dtype=np.int16)
     for label, some in enumerate(of_class):
         table[some] = label
     table[[] if ignored == "others" else [_number(colour) for colour in ignored]] = IGNORED
     return Labels(table, colours=True)
+
+
+def _several(given: object, what: str = "ids", more: str = "") -> list[int]:
+    """The number or numbers."""
+    several = [given] if isinstance(given, int) else given
+    if not isinstance(several, Sequence) or not all(isinstance(number, int) for number in several):
+        raise ConfigError(f"{what}: {given!r} is no whole number, no list of them{more}.")
+    return list(several)
 
 
 def _is_colour(value: object) -> bool:
@@ -127,9 +138,9 @@ def numbers_in(path: Path, colours: bool = False) -> np.ndarray:
     """
     from PIL import Image
 
-    if not path.is_file():
-        raise BadData(f"there is no mask {path}.")
     try:
+        if not path.is_file():
+            raise BadData(f"there is no mask {path}.")
         with Image.open(path) as mask:
             if colours:
                 parts = np.asarray(mask.convert("RGB")).astype(np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from tmbench.identity import Seeds
 from tmbench.targets.annotations import existing_file, existing_folder, file_in, share_of
 from tmbench.targets.bad_data import BadData
-from tmbench.targets.keypoints import Annotated, Occluded, set_of
+from tmbench.targets.keypoints import Annotated, Occluded, hold_to_occluded, set_of
 from tmbench.targets.regression import RegressionImages
 
 LANDMARKS = (
@@ -48,7 +48,9 @@ def openmonkey(
 
     Raises:
         BadData: for a missing file or folder, and a file that is not of this layout.
+        ConfigError: for a word that ``occluded`` does not know, and a margin below 0.
     """
+    hold_to_occluded(occluded)
     root = existing_folder(folder, folder)
     kind = "val" if split == "test" else "train"
     path = existing_file(str(root / f"{kind}_annotation.json"), folder)
@@ -60,11 +62,20 @@ def openmonkey(
     else:
         rows = list(range(len(entries)))
     found, problems = [], []
+    first: dict[str, int] = {}
+    for row, entry in enumerate(entries):
+        name = str(entry["file"]) if isinstance(entry, dict) and "file" in entry else f"entry {row}"
+        if first.setdefault(name, row) != row:
+            problems.append(f"{path}, entry {row} of 'data': entry {first[name]} is of {name}, too.")
+    again = set(range(len(entries))) - set(first.values())
     for row in rows:
+        if row in again:
+            continue
         try:
             found.append(_annotated(entries[row], path, row, pictures, occluded))
         except (BadData, KeyError, TypeError, ValueError) as error:
-            reason = f"it has no {error}." if isinstance(error, KeyError) else str(error)
+            reason = str(error) if isinstance(error, BadData) else f"it cannot be read ({error})."
+            reason = f"it has no {error}." if isinstance(error, KeyError) else reason
             problems.append(f"{path}, entry {row} of 'data': {reason}")
     return set_of(LANDMARKS, found, margin=margin, problems=problems)
 
@@ -72,7 +83,7 @@ def openmonkey(
 def _entries(path: Path) -> list[Any]:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadData(f"{path} is not JSON ({error}); is it whole?") from error
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise BadData(f"{path} has no list 'data', as a file of OpenMonkeyChallenge has.")

@@ -16,6 +16,10 @@ SLACK = 0.05
 """The share of the image's side by which a point may lie outside, from rounding or a tight crop. More is an error."""
 
 
+LARGEST = 1e100
+"""The largest number that can be predicted: squares of larger ones, summed, are no longer finite."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What a look at an image's annotation and at its file's header has shown.
@@ -180,8 +184,11 @@ def _checked(row: Row, name: str, outputs: Sequence[str], is_points: bool) -> Ro
     if row.values.shape != (len(outputs),) or row.values.dtype != np.float64:
         shape = f"{row.values.shape} {row.values.dtype}"
         raise BadData(f"{name}: the numbers of an image must be ({len(outputs)},) float64, not {shape}.")
-    wrong = np.isinf(row.values)
-    problems = [f"{name}: {outputs[i]} is infinite." for i in np.flatnonzero(wrong).tolist()]
+    wrong = np.abs(row.values) > LARGEST  # not so of NaN
+    problems = [
+        f"{name}: {outputs[i]} is {'infinite' if np.isinf(row.values[i]) else f'{row.values[i]:g}, too large'}."
+        for i in np.flatnonzero(wrong).tolist()
+    ]
     if is_points:
         pairs = row.values.reshape(-1, 2)
         # A point of which one number is missing is missing.
@@ -228,6 +235,11 @@ def load(target: RegressionTarget, split: Split, keep_hidden: bool = False) -> R
     _check_outputs(data, target, place)
     if draws is not None and draws.number is None:
         raise ValueError("the option stands for many targets; take one of members()")
+    if draws is not None and draws.count > 1 and len(data) == size:
+        raise BadData(
+            f"{place}: sizes.train={size} are all images that there are, so that all {draws.count} drawings are the "
+            "same. Lower it, or leave out draws."
+        )
     drawing = f", drawing {draws.number}" if draws is not None else ""
     data = data.drawn(size, seeds.generator(f"images of {split}{drawing}"))
     if data.problems and target.broken == "refuse":

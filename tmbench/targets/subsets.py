@@ -40,7 +40,8 @@ def class_subsets(rule: ClassSubset, classes: int) -> tuple[tuple[int, ...], ...
     found = _drawn(rule.rule, rule.count, rule.seed, classes)
     if len(found) < rule.count:
         raise ValueError(
-            f"subset: only {len(found)} {rule.rule} subsets of {classes} classes were found, not count={rule.count}"
+            f"subset: only {len(found)} {rule.rule} subsets of {classes} classes were found, not count={rule.count}; "
+            f"{'lower count' if found else 'take a set of four classes or more'}"
         )
     if rule.number is not None and rule.number >= rule.count:
         raise ValueError(f"subset: number {rule.number} of {rule.count}; they count from 0")

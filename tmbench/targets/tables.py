@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
+from tmbench.errors import ConfigError
 from tmbench.identity import Seeds
 from tmbench.targets.annotations import existing_file, existing_folder, file_in, share_of, source_of
 from tmbench.targets.bad_data import BadData
@@ -47,8 +48,12 @@ def table(
 
     Raises:
         BadData: for a missing file, folder or column, and images that are in two splits' files.
-        ConfigError: for a split with neither file nor share.
+        ConfigError: for a split with neither file nor share, another unit, and columns that are no list.
     """
+    if unit not in ("pixels", "relative"):
+        raise ConfigError(f"unit is pixels or relative, not '{unit}'.")
+    if isinstance(columns, str):
+        raise ConfigError(f"columns is a list of names: write [{columns}].")
     if folder:
         existing_folder(folder, folder)
     base = Path(folder).expanduser()
@@ -86,6 +91,13 @@ Line = tuple[int, str, dict[str, str]]
 
 def _read(path: Path) -> tuple[list[str], list[Line], list[str]]:
     """The columns but ``image``, the lines, and what is wrong with others."""
+    try:
+        return _lines(path)
+    except csv.Error as error:
+        raise BadData(f"{path} is no CSV file that can be read ({error}).") from error
+
+
+def _lines(path: Path) -> tuple[list[str], list[Line], list[str]]:
     problems = []
     rows: list[Line] = []
     seen: set[str] = set()
@@ -104,6 +116,7 @@ def _read(path: Path) -> tuple[list[str], list[Line], list[str]]:
                 continue
             by_name = {head: cell.strip() for head, cell in zip(heads, cells, strict=True)}
             name = by_name.pop("image")
+            name = str(PurePosixPath(name)) if name else ""  # "./a.png" is "a.png"
             if name in seen:
                 problems.append(f"{path}, line {reader.line_num}: the image {name} stands a second time.")
                 continue
@@ -135,6 +148,8 @@ def _numbers(cells: Mapping[str, str], wanted: Sequence[str]) -> tuple[np.ndarra
     wrong = []
     for i, name in enumerate(wanted):
         try:
+            if "_" in cells[name]:
+                raise ValueError(cells[name])  # Python takes 1_0 for 10
             values[i] = float(cells[name] or "nan")
         except ValueError:
             wrong.append(f"has '{cells[name]}' in the column {name}, which is no number")

@@ -105,7 +105,10 @@ def fine_tune(
             checkpoints.save(search.saved())
     best = search.best
     if best is None:
-        raise Diverged(f"every learning rate diverged; the last one: {search.tried[-1]['diverged']}")
+        raise Diverged(
+            f"every learning rate diverged; the last one: {search.tried[-1]['diverged']} "
+            "Lower learning_rates in the recipe."
+        )
     model = learner()
     load_weights(model, best.weights)
     evaluation = evaluated(splits["test"], detections(model, splits["test"]))

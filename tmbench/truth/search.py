@@ -117,5 +117,8 @@ def search(
         if checkpoints.due():
             checkpoints.save(state.saved())
     if state.best is None:
-        raise Diverged(f"every learning rate diverged; the last one: {state.tried[-1]['diverged']}")
+        raise Diverged(
+            f"every learning rate diverged; the last one: {state.tried[-1]['diverged']} "
+            "Lower learning_rates in the recipe."
+        )
     return state.best, state.tried

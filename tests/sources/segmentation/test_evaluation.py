@@ -15,6 +15,9 @@ from tmbench.identity import Seeds
 from tmbench.sources.segmentation import evaluation
 from tmbench.sources.segmentation.evaluation import Evaluation, confusion_of, evaluated
 from tmbench.sources.segmentation.pictures import LabelMaps, Pictures
+from tmbench.sources.training import Diverged
+from tmbench.targets import BadData
+from tmbench.targets.segmentation import SegmentationImages
 
 IGNORED = 255
 
@@ -77,3 +80,19 @@ def test_predictions_are_made_at_the_resolution_of_the_labels(monkeypatch):
             if label != IGNORED:
                 confusion[label, predicted] += 1
     np.testing.assert_array_equal(found.confusion, confusion)
+
+
+def test_predictions_that_are_not_finite_are_no_predictions():
+    pictures = Pictures(squares("test", 2, Seeds("x")), source().input, 32)
+    with pytest.raises(Diverged, match="predictions are not finite"):  # argmax would take a class all the same
+        evaluated(nn.Sequential(Colours(), nn.Threshold(1e9, math.nan)), pictures, LabelMaps(pictures), 3)
+
+
+def test_labels_that_resizing_has_lost_are_told():
+    data = squares("test", 2, Seeds("x"))
+    labels = np.full((2, 32, 32), IGNORED, np.uint8)
+    labels[:, 0, :2] = [0, 1]
+    few = SegmentationImages.of_arrays(data.classes, [data.image(i) for i in range(2)], labels)
+    pictures = Pictures(few, source().input, 8)
+    with pytest.raises(BadData, match="of 2 images no labelled pixel is left at 8 × 8 pixels; raise image_size"):
+        evaluated(Colours(), pictures, LabelMaps(pictures), 3)

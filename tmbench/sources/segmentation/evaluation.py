@@ -12,6 +12,8 @@ from tmbench.sources.network import place_of
 from tmbench.sources.segmentation.decoders import at_resolution
 from tmbench.sources.segmentation.pictures import IMAGES, LabelMaps
 from tmbench.sources.segmentation.training import Images
+from tmbench.sources.training import Diverged
+from tmbench.targets.bad_data import BadData
 from tmbench.targets.segmentation import IGNORED
 
 VALUES = 1 << 27
@@ -65,6 +67,10 @@ def evaluated(network: nn.Module, images: Images, labels: LabelMaps, classes: in
         images: the pictures, or what a frozen trunk makes of them.
         labels: their label maps.
         classes: C.
+
+    Raises:
+        Diverged: when logits are infinite or NaN, as the last step of a training may leave them.
+        BadData: when no pixel has a class: resizing has left none of those that do.
     """
     place = place_of(network)
     confusion = np.zeros((classes, classes), dtype=np.int64)
@@ -72,9 +78,16 @@ def evaluated(network: nn.Module, images: Images, labels: LabelMaps, classes: in
     with torch.inference_mode():
         for rows in torch.arange(len(labels)).split(step):
             logits = network(images[rows].to(place))
+            if not torch.isfinite(logits).all():
+                raise Diverged("the trained network's predictions are not finite.")
             truth = labels[rows]
             found = at_resolution(logits, truth.shape[-2:]).argmax(dim=1).cpu()
             confusion += confusion_of(found, truth, classes)
+    if not confusion.any():
+        raise BadData(
+            f"of {len(labels)} images no labelled pixel is left at {labels.size} × {labels.size} pixels; raise "
+            "image_size in the target's option file."
+        )
     return Evaluation(confusion)
 
 
