@@ -11,6 +11,7 @@ from tmbench.errors import unknown
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
 from tmbench.targets.bad_data import BadData
+from tmbench.targets.drawing import rows_drawn
 from tmbench.targets.options import DetectionTarget, Split
 
 NAMED = 3
@@ -230,18 +231,12 @@ class DetectionImages:
 
         A smaller draw of the same generator is a part of a larger one. Fewer where the set has fewer.
         """
-        kept: list[int] = []
-        lost: list[str] = []
-        order = np.arange(len(self)) if size is None else generator.permutation(len(self))
-        for row in order.tolist():
-            if len(kept) == size:
-                break
+
+        def broken(row: int) -> Sequence[str] | None:
             seen = self.seen(row)
-            if seen.objects is None:
-                lost.extend(seen.problems)
-            else:
-                kept.append(row)
-        return self.part(sorted(kept), lost)
+            return seen.problems if seen.objects is None else None
+
+        return self.part(*rows_drawn(len(self), size, generator, broken))
 
 
 def no_objects() -> Objects:

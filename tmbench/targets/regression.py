@@ -10,6 +10,7 @@ from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
 from tmbench.targets.bad_data import BadData
 from tmbench.targets.detection import LISTED, NAMED
+from tmbench.targets.drawing import rows_drawn
 from tmbench.targets.options import RegressionTarget, Split
 
 SLACK = 0.05
@@ -163,18 +164,12 @@ class RegressionImages:
 
         A smaller draw of the same generator is a part of a larger one. Fewer where the set has fewer.
         """
-        kept: list[int] = []
-        lost: list[str] = []
-        order = np.arange(len(self)) if size is None else generator.permutation(len(self))
-        for row in order.tolist():
-            if len(kept) == size:
-                break
+
+        def broken(row: int) -> Sequence[str] | None:
             seen = self.seen(row)
-            if seen.values is None:
-                lost.extend(seen.problems)
-            else:
-                kept.append(row)
-        return self.part(sorted(kept), lost)
+            return seen.problems if seen.values is None else None
+
+        return self.part(*rows_drawn(len(self), size, generator, broken))
 
 
 def _checked(row: Row, name: str, outputs: Sequence[str], is_points: bool) -> Row:

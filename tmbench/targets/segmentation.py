@@ -9,6 +9,7 @@ import numpy as np
 from tmbench.functions import find_function
 from tmbench.identity import Seeds, content_id
 from tmbench.targets.bad_data import BadData
+from tmbench.targets.drawing import rows_drawn
 from tmbench.targets.options import SegmentationTarget, Split
 
 IGNORED = 255
@@ -141,18 +142,12 @@ class SegmentationImages:
 
         A smaller draw of the same generator is a part of a larger one. Fewer where the set has fewer.
         """
-        kept: list[int] = []
-        lost: list[str] = []
-        order = np.arange(len(self)) if size is None else generator.permutation(len(self))
-        for row in order.tolist():
-            if len(kept) == size:
-                break
+
+        def broken(row: int) -> Sequence[str] | None:
             seen = self.seen(row)
-            if seen.present is None:
-                lost.append(seen.problem)
-            else:
-                kept.append(row)
-        return self.part(sorted(kept), lost)
+            return (seen.problem,) if seen.present is None else None
+
+        return self.part(*rows_drawn(len(self), size, generator, broken))
 
     def _look(self, i: int) -> Seen:
         size = (0, 0)
