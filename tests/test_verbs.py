@@ -258,5 +258,5 @@ def test_plan_lists_the_scenarios_where_groups_of_queries_are_kept_apart(tmp_pat
     code, out, _ = said(capsys, "plan", *words)
     assert code == 0
     assert "├ demo_targets_random_size: 12 targets ranked for 1 query\n" in out
-    assert "├ demo_targets_half_of_the_classes: 24 targets ranked for 2 queries\n" in out
+    assert "├ demo_targets_half_of_the_classes: 12 targets ranked for 2 queries\n" in out
     assert [one["queries"] for one in facts(capsys, "plan", *words)["scenarios"]] == [1, 2]
