@@ -120,6 +120,8 @@ def test_what_no_pass_gives_is_refused_with_what_does():
     listed = str(problem.value).partition("Metrics for classification: ")[2]
     assert "hscore" in listed
     assert "emms" not in listed
+    with pytest.raises(ConfigError, match=r"metric 'hscore' serves classification, segmentation and detection, but"):
+        plan("sweep=demo_regression", "metric=[hscore]")
     with pytest.raises(ConfigError, match=r"metric 'linmse0' serves detection and regression, but target 'digits'"):
         plan("metric=[hscore,linmse0]")
 

@@ -3,7 +3,7 @@
 Knows no torch: what a metric needs is declared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tmbench.errors import ConfigError, unknown
@@ -108,7 +108,7 @@ def check_tasks(options: Options, metrics: Mapping[str, Metric]) -> None:
         for name, metric in metrics.items():
             if target.task not in metric.tasks:
                 raise ConfigError(
-                    f"metric '{name}' serves {' and '.join(metric.tasks)}, but target '{target_name}' is a "
+                    f"metric '{name}' serves {_listed(metric.tasks)}, but target '{target_name}' is a "
                     f"{target.task} data set. {_others(target.task)}"
                 )
             if lacks := _never_given(metric, options.metric[name].parameters, target.task):
@@ -161,6 +161,11 @@ def check_detectors(options: Options, cells: Iterable[tuple[str, str]]) -> None:
             raise ConfigError(
                 f"source '{source}' is a detector, and target '{target}' is a {task} data set. Leave one of them out."
             )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])
 
 
 def _others(task: str) -> str:

@@ -125,7 +125,7 @@ class _Scores:
     def _of_cell(self, source_name: str, target_name: str, named: bool) -> _OwedByPass:
         plan = self._plan
         source, target = plan.options.source[source_name], plan.options.target[target_name]
-        levels, pairs = self._wanted(source_name, target_name)
+        _, pairs = self._wanted(source_name, target_name)
         scores = []
         for level, metric in pairs:
             owed = self._owed(target.task, source.cut_at, level, metric)
@@ -133,7 +133,7 @@ class _Scores:
                 config = {**owed.config, "part": part, "reads": _read_of(part, owed.config["reads"])}
                 owed = replace(owed, key={**owed.key, "part": part}, config=config)
             scores.append(replace(owed, source=source_name, target=target_name) if named else owed)
-        return _OwedByPass(tuple(scores), self._kept(source, target.task, levels, scores))
+        return _OwedByPass(tuple(scores), self._kept(source, target.task, scores))
 
     def _owed(self, task: str, layer: str, level_name: str, metric_name: str) -> Owed:
         """The score of a metric at a level, on all of a target."""
@@ -162,7 +162,7 @@ class _Scores:
         self._every[at] = Owed(level_name, metric_name, portable(key), config)
         return self._every[at]
 
-    def _kept(self, source: Source, task: str, levels: Sequence[str], scores: Sequence[Owed]) -> dict[str, str]:
+    def _kept(self, source: Source, task: str, scores: Sequence[Owed]) -> dict[str, str]:
         plan = self._plan
         asked = READS[0] if plan.options.store.features == "moments" else READS[-1]
         places = {placed(plan.options.level[name], task, source.cut_at).place for name in plan.options.level}
